@@ -1,0 +1,17 @@
+# Everything rewrap links, from Debian 12 packages; the reasons are in docs/dependencies.md. Nothing is downloaded.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(OpenSSL 3.0 REQUIRED)
+find_package(Boost 1.81 REQUIRED COMPONENTS json)
+find_package(CLI11 REQUIRED)
+pkg_check_modules(LMDB REQUIRED IMPORTED_TARGET lmdb)
+pkg_check_modules(P11KIT REQUIRED IMPORTED_TARGET p11-kit-1)
+
+if(REWRAP_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+if(REWRAP_BUILD_BENCH)
+  find_package(benchmark REQUIRED)
+  pkg_check_modules(NETTLE REQUIRED IMPORTED_TARGET nettle)
+  pkg_check_modules(GCRYPT REQUIRED IMPORTED_TARGET libgcrypt)
+endif()
