@@ -1,0 +1,125 @@
+// The development root: a key file and OpenSSL.
+#include "hsm/file/file_root.h"
+
+#include <openssl/err.h>
+#include <openssl/rand.h>
+
+#include <chrono>
+#include <utility>
+
+#include "hsm/file/aes_key_wrap.h"
+#include "hsm/key_wrap_root.h"
+#include "hsm/secret_file.h"
+
+namespace rewrap {
+namespace {
+
+constexpr std::size_t kMaxRandomLen = std::size_t{1} << 20;
+constexpr auto kProbeTime = std::chrono::milliseconds(200);
+
+Status fill_random(ByteSpan out) {
+  if (out.size() > kMaxRandomLen)
+    return {Errc::kInvalidArgument, "more than 1 MiB of random bytes at once"};
+  if (out.empty() || RAND_priv_bytes(out.data(), static_cast<int>(out.size())) == 1) return {};
+  ERR_clear_error();
+  return {Errc::kUnavailable, "OpenSSL's random generator does not work"};
+}
+
+Result<SecretBuffer> random_key(std::size_t len) {
+  REWRAP_ASSIGN(SecretBuffer key, SecretBuffer::create(len));
+  REWRAP_TRY(fill_random(key.expose_secret()));
+  return key;
+}
+
+// fingerprint names the key without telling it: a check value over a protector that never exists
+// otherwise.
+Result<std::string> fingerprint(const SecretBuffer& key) {
+  REWRAP_ASSIGN(const auto digest,
+                check_value(key.expose_secret(), Protector{}, as_bytes("file root fingerprint")));
+  return "file-key=" + encode_hex(digest);
+}
+
+Status check_allowed(const RootOptions& options) {
+  if (options.allow_file_root) return {};
+  return {Errc::kRefused, "a root key in a file is for development only",
+          "use a pkcs11: root, or say --allow-file-root if this is not production"};
+}
+
+class FileRoot final : public KeyWrapRoot {
+ public:
+  FileRoot(std::string uri, SecretBuffer key, std::string key_ref)
+      : KeyWrapRoot(std::move(uri)), key_(std::move(key)), key_ref_(std::move(key_ref)) {}
+
+  Status random(ByteSpan out) override {
+    REWRAP_TRY(check_process());
+    return fill_random(out);
+  }
+
+  Result<RootReport> probe() override;
+
+ protected:
+  Status ready() override { return {}; }
+
+  [[nodiscard]] const std::string& key_ref() const override { return key_ref_; }
+
+  Result<Bytes> wrap_new_key(std::size_t len) override {
+    REWRAP_ASSIGN(const SecretBuffer key, random_key(len));
+    return openssl_wrap(key_.expose_secret(), key.expose_secret());
+  }
+
+  Result<SecretBuffer> unwrap_key(ByteView blob) override {
+    return openssl_unwrap(key_.expose_secret(), blob);
+  }
+
+  Status try_canary(ByteView canary) override { return unwrap_key(canary).status(); }
+
+ private:
+  SecretBuffer key_;
+  std::string key_ref_;
+};
+
+Result<RootReport> FileRoot::probe() {
+  using Clock = std::chrono::steady_clock;
+  REWRAP_TRY(check_process());
+  RootReport report{
+      .description = "a key file, for development only", .key_ref = key_ref_, .capabilities = {}};
+  REWRAP_ASSIGN(const Bytes blob, wrap_new_key(kFileRootKeyLen));
+  Capability unwraps{
+      .name = "AES key wrap: unwrap", .works = true, .detail = "by OpenSSL on the host"};
+  const auto start = Clock::now();
+  double num_done = 0;
+  while (unwraps.works && Clock::now() - start < kProbeTime) {
+    unwraps.works = unwrap_key(blob).ok();
+    ++num_done;
+  }
+  unwraps.per_second = num_done / std::chrono::duration<double>(Clock::now() - start).count();
+  report.capabilities.push_back(std::move(unwraps));
+  return report;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Root>> open_file_root(const std::string& uri, const RootOptions& options) {
+  REWRAP_TRY(check_allowed(options));
+  REWRAP_ASSIGN(const std::string path, path_of_file_uri(uri));
+  auto key = read_key_file(path, kFileRootKeyLen);
+  if (!key.ok() && key.status().code() == Errc::kNotFound) {
+    return key.status().with_hint("make the root key first: rewrap root create URI");
+  }
+  if (!key.ok()) return key.status();
+  if (key->size() != kFileRootKeyLen) {
+    return Status(Errc::kInvalidArgument, "the root key file does not hold exactly 32 bytes");
+  }
+  REWRAP_ASSIGN(std::string key_ref, fingerprint(key.value()));
+  return std::unique_ptr<Root>(
+      std::make_unique<FileRoot>(uri, std::move(key).value(), std::move(key_ref)));
+}
+
+Status create_file_root_key(const std::string& uri, const RootOptions& options) {
+  REWRAP_TRY(check_allowed(options));
+  REWRAP_ASSIGN(const std::string path, path_of_file_uri(uri));
+  REWRAP_ASSIGN(const SecretBuffer key, random_key(kFileRootKeyLen));
+  return write_key_file(path, key.expose_secret());
+}
+
+}  // namespace rewrap

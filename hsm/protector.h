@@ -1,0 +1,57 @@
+// A protector is the record from which a root gives a KEK back: what is stored beside the wrapped
+// DEKs. Nothing in it is secret. Plain data, any thread.
+#ifndef REWRAP_HSM_PROTECTOR_H_
+#define REWRAP_HSM_PROTECTOR_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "engine/base/bytes.h"
+#include "engine/base/secret_buffer.h"
+#include "engine/base/status.h"
+
+namespace rewrap {
+
+// Mechanism is how the root key wraps the KEK. The values are stored: never renumber.
+enum class Mechanism : std::uint8_t {
+  kAesKeyWrap = 1,  // RFC 3394, PKCS#11 CKM_AES_KEY_WRAP
+};
+
+// mechanism_name gives the standard's name, e.g. "AES-KW (RFC 3394)".
+const char* mechanism_name(Mechanism mechanism);
+
+struct Protector {
+  std::string root_uri;  // as given by the operator; never holds a PIN
+  Mechanism mechanism = Mechanism::kAesKeyWrap;
+  std::string key_ref;  // which root key, in the root's own terms: token serial, label and id
+  Bytes blob;           // the KEK, wrapped under the root key
+  Bytes canary;         // a throwaway key, wrapped likewise: tells "wrong root" from "damaged blob"
+  std::array<std::uint8_t, 16> check{};  // check_value() of the KEK and the context it was made for
+};
+
+// Limits on what encode_protector takes and decode_protector accepts, in bytes.
+inline constexpr std::size_t kMaxRootUriLen = 2048;
+inline constexpr std::size_t kMaxKeyRefLen = 512;
+inline constexpr std::size_t kMaxBlobLen =
+    6144;  // an AWS KMS ciphertext, the largest that any root makes
+
+// encode_protector and decode_protector give and take the stored form: length-prefixed fields,
+// big-endian.
+// encode: empty, which does not decode, if a field is over its limit; roots never make such a one.
+// decode: kCorruption if it is not exactly one protector.
+Bytes encode_protector(const Protector& protector);
+Result<Protector> decode_protector(ByteView stored);
+
+// check_value binds a KEK to its protector and to `context` (keyset and version, chosen by the
+// caller): the first 16 bytes of HMAC-SHA256 under HKDF-SHA256(KEK, "rewrap protector check v1")
+// over the context, the mechanism, the key reference and the blob. Compared with secrets_equal
+// after every unwrap, so that protectors cannot be exchanged.
+// Errors: kInternal if OpenSSL fails.
+Result<std::array<std::uint8_t, 16>> check_value(ByteView kek, const Protector& protector,
+                                                 ByteView context);
+
+}  // namespace rewrap
+
+#endif  // REWRAP_HSM_PROTECTOR_H_

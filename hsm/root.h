@@ -1,0 +1,107 @@
+// A root: something that holds a root key which never leaves it, and that makes KEKs and gives them
+// back. One interface over PKCS#11 tokens and, for development, a key file. Lengths are bytes. A
+// Root belongs to one thread at a time. Close it (let it go) before main returns, and before bulk
+// work: once the KEK is out, a token that fails must not be able to hurt the job.
+#ifndef REWRAP_HSM_ROOT_H_
+#define REWRAP_HSM_ROOT_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/bytes.h"
+#include "engine/base/secret_buffer.h"
+#include "engine/base/status.h"
+#include "hsm/protector.h"
+
+namespace rewrap {
+
+// PinPrompt asks a person at a terminal. `token` is the token's label, to show. kUnavailable if
+// there is no terminal.
+using PinPrompt = std::function<Result<SecretBuffer>(const std::string& token)>;
+
+struct RootOptions {
+  bool allow_file_root = false;  // file: roots are for development and must be asked for
+  bool allow_final_pin_try =
+      false;          // log in even if the token says that one more wrong PIN locks it
+  PinPrompt ask_pin;  // used where the URI has no pin-source; may be empty
+};
+
+struct ProtectedKek {
+  Protector protector;
+  SecretBuffer kek;
+};
+
+// One line of what a root can do, found by doing it.
+struct Capability {
+  std::string name;  // e.g. "CKM_AES_KEY_WRAP wrap+unwrap"
+  bool works = false;
+  std::string detail;     // the error seen, or a remark
+  double per_second = 0;  // measured rate; 0 where none was measured
+};
+
+struct RootReport {
+  std::string description;  // manufacturer, model, token label, serial, firmware
+  std::string key_ref;      // the root key found; empty if the URI names none that exists
+  std::vector<Capability> capabilities;
+};
+
+class Root {
+ public:
+  Root() = default;
+  Root(const Root&) = delete;
+  Root& operator=(const Root&) = delete;
+  virtual ~Root() = default;
+
+  // create makes a new random AES KEK of `kek_len` bytes (16, 24 or 32) inside the root, wraps it
+  // under the root key, and opens it again from the blob, so that a protector is never stored that
+  // does not work. `context` is bound into the check value.
+  // Errors: kNotFound, kDenied, kUnavailable, kUnsupported as for open.
+  virtual Result<ProtectedKek> create(std::size_t kek_len, ByteView context) = 0;
+
+  // open gives the KEK back from its protector.
+  // Errors: kNotFound     the root key is not there
+  //         kCorruption   the root key is right (its canary opens), the blob or its binding is not
+  //         kDenied       the canary does not open either: another key under the same name
+  //         kUnavailable  the root cannot be reached
+  virtual Result<SecretBuffer> open(const Protector& protector, ByteView context) = 0;
+
+  // destroy removes whatever the root itself keeps for this protector (roots that keep nothing
+  // succeed at once). The root key stays.
+  virtual Status destroy(const Protector& protector) = 0;
+
+  // random fills `out` from the root's own generator.
+  virtual Status random(ByteSpan out) = 0;
+
+  // probe tries the root out with throwaway keys and measures it.
+  virtual Result<RootReport> probe() = 0;
+};
+
+// open_root connects to the root key that `uri` names, and logs in (one PIN try, ever).
+//   pkcs11:token=...;object=...?module-path=...&pin-source=file:...  RFC 7512
+//   file:/absolute/path                              needs options.allow_file_root
+// Errors: kInvalidArgument  not a URI we know, unknown attributes, no token named, pin-value given
+//         kNotFound         no such module, token or key; hint names which
+//         kConflict         more than one token or key matches
+//         kDenied           wrong PIN, locked PIN, final try, file mode not 0600
+//         kUnavailable      the module or the token does not work now
+//         kRefused          a file: root not asked for, or a root key that lets keys out
+//         kUnsupported      a kind of root that is not in this version
+// A pkcs11: URI names a library to load: open only URIs that the operator, or a store that the
+// operator trusts, gave.
+Result<std::unique_ptr<Root>> open_root(const std::string& uri, const RootOptions& options);
+
+// open_root_for_probe does the same but lets the URI name a token without a root key, so that
+// probe() can look at it.
+Result<std::unique_ptr<Root>> open_root_for_probe(const std::string& uri,
+                                                  const RootOptions& options);
+
+// create_root_key makes a new AES-256 root key with the right attributes: not extractable,
+// sensitive, WRAP and UNWRAP only.
+// Errors: kAlreadyExists if a key of that name is there already; else as open_root.
+Status create_root_key(const std::string& uri, const RootOptions& options);
+
+}  // namespace rewrap
+
+#endif  // REWRAP_HSM_ROOT_H_

@@ -1,0 +1,43 @@
+// Reads small secret files (keys, PINs) into locked memory, and makes new key files. Lengths are
+// bytes; any thread.
+#ifndef REWRAP_HSM_SECRET_FILE_H_
+#define REWRAP_HSM_SECRET_FILE_H_
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "engine/base/bytes.h"
+#include "engine/base/secret_buffer.h"
+#include "engine/base/status.h"
+
+namespace rewrap {
+
+// path_of_file_uri gives the path in `file:/absolute/path` or `file:///absolute/path`. The path is
+// taken as it stands, so escapes (%), queries (?) and fragments (#) are refused, not misread.
+// Errors: kInvalidArgument  not such a URI
+Result<std::string> path_of_file_uri(std::string_view uri);
+
+// read_key_file reads a raw key of at most `max_len` bytes. The file itself, not what its name led
+// to a moment before, must be a regular file owned by this user or by root with mode 0600 exactly;
+// a symbolic link is not followed.
+// Errors: kNotFound         no such file
+//         kDenied           a link, not a regular file, another owner or mode, or not readable
+//         kInvalidArgument  empty, or longer than `max_len`
+Result<SecretBuffer> read_key_file(const std::string& path, std::size_t max_len);
+
+// read_pin_file reads a PIN of 1 to 256 bytes; one newline at the end is not part of it. Links are
+// followed (credential managers use them); who may read the file is the operator's choice.
+// Errors: kNotFound, kDenied, kInvalidArgument as above
+Result<SecretBuffer> read_pin_file(const std::string& path);
+
+// write_key_file makes the file with mode 0600 and puts `key` in it, durable when it returns. A
+// half-made file is removed.
+// Errors: kAlreadyExists  the name is taken, be it by a dangling link
+Status write_key_file(const std::string& path, ByteView key);
+
+inline constexpr std::size_t kMaxPinLen = 256;
+
+}  // namespace rewrap
+
+#endif  // REWRAP_HSM_SECRET_FILE_H_
