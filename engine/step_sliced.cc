@@ -1,0 +1,245 @@
+// W and W^-1 of SP 800-38F over a batch of keys in structure-of-arrays form.
+#include "engine/step_sliced.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace rewrap {
+namespace {
+
+constexpr std::uint64_t kIcv1 = 0xA6A6A6A6A6A6A6A6;  // SP 800-38F §6.2; RFC 3394 §2.2.3.1
+constexpr std::uint64_t kIcv2 =
+    0xA65959A600000000;  // §6.3, message length indicator in the low half; RFC 5649 §3
+
+constexpr std::size_t kMaxScratchLen = std::size_t{512} << 10;
+
+std::uint64_t to_be(std::uint64_t v) { return __builtin_bswap64(v); }
+
+// Block is one AES block: the integrity register A and the semiblock of this step, both in memory
+// byte order.
+struct Block {
+  std::uint64_t a;
+  std::uint64_t r;
+};
+
+// is_nonzero gives 1 for any value but 0, without a branch.
+std::uint8_t is_nonzero(std::uint64_t v) { return static_cast<std::uint8_t>((v | (~v + 1)) >> 63); }
+
+class StepSliced final : public Transform {
+ public:
+  StepSliced(std::size_t key_len, std::optional<SlicedSide> from, std::optional<SlicedSide> to,
+             bool check_only, std::size_t max_lanes, SecretBuffer scratch)
+      : key_len_(key_len),
+        n_((key_len + kSemiblockLen - 1) / kSemiblockLen),
+        max_lanes_(max_lanes),
+        check_only_(check_only),
+        from_(std::move(from)),
+        to_(std::move(to)),
+        scratch_(std::move(scratch)),
+        blocks_(reinterpret_cast<Block*>(scratch_.expose_secret().data())),
+        semiblocks_(reinterpret_cast<std::uint64_t*>(blocks_ + max_lanes)) {}
+
+  static std::size_t scratch_len(std::size_t key_len, std::size_t lanes) {
+    return lanes * (sizeof(Block) + (key_len + kSemiblockLen - 1) / kSemiblockLen * kSemiblockLen);
+  }
+
+  [[nodiscard]] std::size_t in_len() const override {
+    return from_ ? wrapped_len(from_->algorithm, key_len_) : key_len_;
+  }
+  [[nodiscard]] std::size_t out_len() const override {
+    if (check_only_) return 0;
+    return to_ ? wrapped_len(to_->algorithm, key_len_) : key_len_;
+  }
+
+  Status run(ByteView in, ByteSpan out, ByteSpan verdicts) override {
+    const std::size_t num_keys = verdicts.size();
+    if (in.size() != num_keys * in_len() || out.size() != num_keys * out_len()) {
+      return Status(Errc::kInvalidArgument, "batch lengths do not fit the number of keys");
+    }
+    Status status;
+    for (std::size_t done = 0; status.ok() && done < num_keys;) {
+      const std::size_t lanes = std::min(max_lanes_, num_keys - done);
+      status = run_lanes(in.data() + done * in_len(), out.data() + done * out_len(),
+                         verdicts.subspan(done, lanes));
+      done += lanes;
+    }
+    wipe(scratch_.expose_secret());
+    return status;
+  }
+
+ private:
+  Status run_lanes(const std::uint8_t* in, std::uint8_t* out, ByteSpan verdicts) {
+    const std::size_t lanes = verdicts.size();
+    std::fill(verdicts.begin(), verdicts.end(), kIntact);
+    if (from_) {
+      load_wrapped(in, lanes);
+      REWRAP_TRY(invert_w(*from_->cipher, lanes));
+      check(verdicts);
+    } else {
+      load_keys(in, lanes);
+    }
+    if (check_only_) return {};
+    if (!to_) {
+      store_keys(out, verdicts);
+      return {};
+    }
+    for (std::size_t k = 0; k < lanes; ++k) blocks_[k].a = to_be(icv(to_->algorithm));
+    REWRAP_TRY(apply_w(*to_->cipher, lanes));
+    store_wrapped(out, verdicts);
+    return {};
+  }
+
+  // The integrity value that a wrap of this key length starts from. For KWP it holds the length
+  // (MLI), so that one compare checks both.
+  [[nodiscard]] std::uint64_t icv(WrapAlgorithm algorithm) const {
+    return algorithm == WrapAlgorithm::kKw ? kIcv1 : kIcv2 | key_len_;
+  }
+
+  // row(i) is R_i (1 <= i <= n) of every lane.
+  [[nodiscard]] std::uint64_t* row(std::size_t i) const {
+    return semiblocks_ + (i - 1) * max_lanes_;
+  }
+
+  // Bytes of the last semiblock that are padding, as a mask in memory order.
+  [[nodiscard]] std::uint64_t padding_mask() const {
+    const std::size_t pad = n_ * kSemiblockLen - key_len_;
+    return pad == 0 ? 0 : to_be((std::uint64_t{1} << (8 * pad)) - 1);
+  }
+
+  void load_wrapped(const std::uint8_t* in, std::size_t lanes) {
+    const std::size_t stride = in_len();
+    for (std::size_t k = 0; k < lanes; ++k) {
+      std::memcpy(&blocks_[k].a, in + k * stride, kSemiblockLen);
+      for (std::size_t i = 1; i <= n_; ++i) {
+        std::memcpy(row(i) + k, in + k * stride + i * kSemiblockLen, kSemiblockLen);
+      }
+    }
+  }
+
+  void load_keys(const std::uint8_t* in, std::size_t lanes) {
+    const std::size_t last_len = key_len_ - (n_ - 1) * kSemiblockLen;
+    for (std::size_t k = 0; k < lanes; ++k) {
+      const std::uint8_t* key = in + k * key_len_;
+      for (std::size_t i = 1; i < n_; ++i)
+        std::memcpy(row(i) + k, key + (i - 1) * kSemiblockLen, kSemiblockLen);
+      row(n_)[k] = 0;  // KWP pads with zeros
+      std::memcpy(row(n_) + k, key + (n_ - 1) * kSemiblockLen, last_len);
+    }
+  }
+
+  void store_wrapped(std::uint8_t* out, ByteView verdicts) {
+    const std::size_t stride = out_len();
+    for (std::size_t k = 0; k < verdicts.size(); ++k) {
+      const std::uint64_t keep =
+          std::uint64_t{verdicts[k]} - 1;  // all ones if intact, zero if damaged
+      const std::uint64_t a = blocks_[k].a & keep;
+      std::memcpy(out + k * stride, &a, kSemiblockLen);
+      for (std::size_t i = 1; i <= n_; ++i) {
+        const std::uint64_t r = row(i)[k] & keep;
+        std::memcpy(out + k * stride + i * kSemiblockLen, &r, kSemiblockLen);
+      }
+    }
+  }
+
+  void store_keys(std::uint8_t* out, ByteView verdicts) {
+    const std::size_t last_len = key_len_ - (n_ - 1) * kSemiblockLen;
+    for (std::size_t k = 0; k < verdicts.size(); ++k) {
+      const std::uint64_t keep = std::uint64_t{verdicts[k]} - 1;
+      for (std::size_t i = 1; i <= n_; ++i) row(i)[k] &= keep;
+      std::uint8_t* key = out + k * key_len_;
+      for (std::size_t i = 1; i < n_; ++i)
+        std::memcpy(key + (i - 1) * kSemiblockLen, row(i) + k, kSemiblockLen);
+      std::memcpy(key + (n_ - 1) * kSemiblockLen, row(n_) + k, last_len);
+    }
+  }
+
+  // One mask folds every check (ICV, length, padding), so that no failure looks or costs different
+  // from another.
+  void check(ByteSpan verdicts) {
+    const std::uint64_t expected = to_be(icv(from_->algorithm));
+    const std::uint64_t padding = padding_mask();
+    for (std::size_t k = 0; k < verdicts.size(); ++k) {
+      verdicts[k] = is_nonzero((blocks_[k].a ^ expected) | (row(n_)[k] & padding));
+    }
+  }
+
+  // W, SP 800-38F §6.1 Algorithm 1. Step t = n*j + i encrypts A || R_i; then A ^= t.
+  Status apply_w(EcbCipher& cipher, std::size_t lanes) {
+    if (n_ == 1) return single_block(cipher, lanes, /*encrypt=*/true);
+    for (std::size_t t = 1; t <= 6 * n_; ++t) {
+      std::uint64_t* r = row((t - 1) % n_ + 1);
+      for (std::size_t k = 0; k < lanes; ++k) blocks_[k].r = r[k];
+      REWRAP_TRY(cipher.encrypt(block_bytes(lanes)));
+      const std::uint64_t counter = to_be(t);
+      for (std::size_t k = 0; k < lanes; ++k) {
+        blocks_[k].a ^= counter;
+        r[k] = blocks_[k].r;
+      }
+    }
+    return {};
+  }
+
+  // W^-1, SP 800-38F §6.1 Algorithm 2: the same steps backwards.
+  Status invert_w(EcbCipher& cipher, std::size_t lanes) {
+    if (n_ == 1) return single_block(cipher, lanes, /*encrypt=*/false);
+    for (std::size_t t = 6 * n_; t >= 1; --t) {
+      std::uint64_t* r = row((t - 1) % n_ + 1);
+      const std::uint64_t counter = to_be(t);
+      for (std::size_t k = 0; k < lanes; ++k) {
+        blocks_[k].a ^= counter;
+        blocks_[k].r = r[k];
+      }
+      REWRAP_TRY(cipher.decrypt(block_bytes(lanes)));
+      for (std::size_t k = 0; k < lanes; ++k) r[k] = blocks_[k].r;
+    }
+    return {};
+  }
+
+  // A KWP key of at most 8 bytes is one plain block (SP 800-38F §6.3, RFC 5649 §4.1).
+  Status single_block(EcbCipher& cipher, std::size_t lanes, bool encrypt) {
+    for (std::size_t k = 0; k < lanes; ++k) blocks_[k].r = row(1)[k];
+    REWRAP_TRY(encrypt ? cipher.encrypt(block_bytes(lanes)) : cipher.decrypt(block_bytes(lanes)));
+    for (std::size_t k = 0; k < lanes; ++k) row(1)[k] = blocks_[k].r;
+    return {};
+  }
+
+  ByteSpan block_bytes(std::size_t lanes) {
+    return scratch_.expose_secret().first(lanes * sizeof(Block));
+  }
+
+  std::size_t key_len_;
+  std::size_t n_;  // semiblocks per key, as in the standard
+  std::size_t max_lanes_;
+  bool check_only_;
+  std::optional<SlicedSide> from_;
+  std::optional<SlicedSide> to_;
+  SecretBuffer scratch_;  // blocks, then one row per semiblock
+  Block* blocks_;
+  std::uint64_t* semiblocks_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Transform>> make_step_sliced(std::size_t key_len,
+                                                    std::optional<SlicedSide> from,
+                                                    std::optional<SlicedSide> to, bool check_only) {
+  std::size_t lanes = 0;
+  for (const auto* side : {&from, &to}) {
+    if (!*side) continue;
+    if (!is_wrappable((*side)->algorithm, key_len)) {
+      return Status(Errc::kInvalidArgument, "this key length cannot be wrapped by this algorithm");
+    }
+    lanes = std::max(lanes, (*side)->cipher->preferred_lanes());
+  }
+  if (lanes == 0 || (check_only && !from))
+    return Status(Errc::kInvalidArgument, "a transform needs a wrapped side");
+  // Long keys get fewer lanes, so that the scratch stays within what may be locked.
+  lanes = std::max<std::size_t>(
+      1, std::min(lanes, kMaxScratchLen / StepSliced::scratch_len(key_len, 1)));
+  REWRAP_ASSIGN(SecretBuffer scratch,
+                SecretBuffer::create(StepSliced::scratch_len(key_len, lanes)));
+  return std::unique_ptr<Transform>(std::make_unique<StepSliced>(
+      key_len, std::move(from), std::move(to), check_only, lanes, std::move(scratch)));
+}
+
+}  // namespace rewrap

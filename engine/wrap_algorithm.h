@@ -1,0 +1,65 @@
+// The wrap algorithms and their lengths (NIST SP 800-38F §6.2 KW = RFC 3394, §6.3 KWP = RFC 5649).
+// Lengths are bytes; a semiblock is 8. Pure functions, any thread.
+#ifndef REWRAP_ENGINE_WRAP_ALGORITHM_H_
+#define REWRAP_ENGINE_WRAP_ALGORITHM_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace rewrap {
+
+// The values are stored in segment headers: never renumber. 3 is kept for AES-GCM.
+enum class WrapAlgorithm : std::uint8_t {
+  kKw = 1,   // RFC 3394; keys of 16 bytes and more, a multiple of 8
+  kKwp = 2,  // RFC 5649; keys of 1 byte and more
+};
+
+inline constexpr std::size_t kSemiblockLen = 8;
+inline constexpr std::size_t kBlockLen = 16;
+
+// The engine's own limit; the standards allow far longer keys.
+inline constexpr std::size_t kMaxKeyLen = 4096;
+
+// DEK sizes that a keyset holds: AES-128, AES-192, AES-256, and 384 and 512 bits (64 bytes is an
+// XTS-AES-256 pair).
+inline constexpr std::size_t kDekLens[] = {16, 24, 32, 48, 64};
+constexpr bool is_dek_len(std::size_t len) {
+  for (const std::size_t dek_len : kDekLens) {
+    if (len == dek_len) return true;
+  }
+  return false;
+}
+
+// is_wrappable says whether `key_len` bytes can be wrapped by `algorithm` here.
+constexpr bool is_wrappable(WrapAlgorithm algorithm, std::size_t key_len) {
+  if (key_len == 0 || key_len > kMaxKeyLen) return false;
+  return algorithm == WrapAlgorithm::kKwp || (key_len >= 16 && key_len % kSemiblockLen == 0);
+}
+
+// wrapped_len gives the length of the wrap of `key_len` bytes: one semiblock more, KWP rounded up
+// to a semiblock first.
+constexpr std::size_t wrapped_len(WrapAlgorithm algorithm, std::size_t key_len) {
+  const std::size_t body = algorithm == WrapAlgorithm::kKwp ? (key_len + 7) / 8 * 8 : key_len;
+  return body + kSemiblockLen;
+}
+
+// The longest wrap of a DEK: 64 bytes and one semiblock.
+inline constexpr std::size_t kMaxWrappedDekLen = 72;
+
+// dek_len_of_wrap is the inverse for DEK sizes: nothing if no DEK of an allowed size has a wrap of
+// that length.
+constexpr std::optional<std::size_t> dek_len_of_wrap(std::size_t wrap_len) {
+  if (wrap_len < kSemiblockLen || !is_dek_len(wrap_len - kSemiblockLen)) return std::nullopt;
+  return wrap_len - kSemiblockLen;
+}
+
+// algorithm_name gives "kw" or "kwp", as the command line writes them.
+constexpr const char* algorithm_name(WrapAlgorithm algorithm) {
+  return algorithm == WrapAlgorithm::kKw ? "kw" : "kwp";
+}
+
+}  // namespace rewrap
+
+#endif  // REWRAP_ENGINE_WRAP_ALGORITHM_H_
