@@ -1,0 +1,169 @@
+// Counting, quarantine, and the gate.
+#include "rekey/census.h"
+
+#include <algorithm>
+
+#include "rekey/keyset_lock.h"
+#include "rekey/segment.h"
+
+namespace rewrap {
+namespace {
+
+VersionCount* find_version(Census* census, KekVersion version) {
+  const auto at = std::find_if(census->versions.begin(), census->versions.end(),
+                               [&](const VersionCount& count) { return count.version == version; });
+  return at == census->versions.end() ? nullptr : &*at;
+}
+
+Status count_segments(Snapshot& snapshot, Census* census) {
+  const KeysetRecord& keyset = census->keyset;
+  std::uint64_t seen = 0;
+  REWRAP_TRY(snapshot.for_each_segment(
+      keyset.number, [&](SegmentNumber segment, ByteView value) -> Status {
+        ++seen;
+        const auto view = parse_segment(value, keyset.uuid, segment);
+        VersionCount* count = view.ok() ? find_version(census, view->header.version) : nullptr;
+        if (count == nullptr) {
+          ++census->unreadable_segments;
+          return {};
+        }
+        ++count->segments;
+        count->deks += view->header.live;
+        return {};
+      }));
+  if (seen < keyset.num_segments) census->unreadable_segments += keyset.num_segments - seen;
+  return {};
+}
+
+// gate gives ok if nothing needs `version` any more, else the first reason to refuse.
+Status gate(const Census& census, const VersionCount& count) {
+  const KeysetRecord& keyset = census.keyset;
+  if (count.version == keyset.current_version) {
+    return Status(Errc::kRefused, "this is the current KEK version",
+                  "rewrap rekey makes a new one first");
+  }
+  if (keyset.rekey_target != 0) {
+    return Status(Errc::kRefused, "a rekey of this keyset is not finished",
+                  "run rewrap rekey again to finish it");
+  }
+  if (census.unreadable_segments != 0) {
+    return Status(Errc::kRefused,
+                  "some segments cannot be read, so nobody knows which version they need",
+                  "run rewrap verify and restore what it names");
+  }
+  if (count.segments != 0) {
+    return Status(Errc::kRefused, "DEKs still need this KEK version",
+                  "rewrap census counts them; rewrap rekey moves them");
+  }
+  if (count.quarantined != 0) {
+    return Status(Errc::kRefused, "DEKs in quarantine still need this KEK version",
+                  "rewrap quarantine list shows them; import good copies, or drop them");
+  }
+  if (keyset.verified_version != keyset.current_version) {
+    return Status(Errc::kRefused, "no clean verify has been run since the rekey",
+                  "run rewrap verify, then this again");
+  }
+  return {};
+}
+
+Status check_gate(Snapshot& snapshot, const std::string& name, KekVersion version,
+                  KekVersionRecord* record) {
+  REWRAP_ASSIGN(Census census, take_census(snapshot, name));
+  const VersionCount* count = find_version(&census, version);
+  if (count == nullptr) {
+    return Status(Errc::kNotFound, "the keyset has no such KEK version",
+                  "rewrap census lists its versions");
+  }
+  if (count->state == KekState::kDestroyed)
+    return Status(Errc::kNotFound, "this KEK version was decommissioned before");
+  REWRAP_TRY(gate(census, *count));
+  REWRAP_ASSIGN(const ByteView stored, snapshot.kek_version(census.keyset.number, version));
+  REWRAP_ASSIGN(*record, decode_kek_version(stored));
+  return {};
+}
+
+}  // namespace
+
+std::uint64_t Census::quarantined() const {
+  std::uint64_t sum = foreign_quarantined;
+  for (const VersionCount& count : versions) sum += count.quarantined;
+  return sum;
+}
+
+Result<Census> take_census(Snapshot& snapshot, const std::string& name) {
+  Census census;
+  REWRAP_ASSIGN(census.keyset, peek_keyset(snapshot, name));
+  const KeysetNumber number = census.keyset.number;
+  REWRAP_TRY(
+      snapshot.for_each_kek_version(number, [&](KekVersion version, ByteView stored) -> Status {
+        REWRAP_ASSIGN(const KekVersionRecord record, decode_kek_version(stored));
+        census.versions.push_back({version, record.state, record.created_at});
+        return {};
+      }));
+  REWRAP_TRY(count_segments(snapshot, &census));
+  REWRAP_TRY(snapshot.for_each_quarantined(number, [&](const DekId&, ByteView stored) -> Status {
+    REWRAP_ASSIGN(const QuarantineRecord record, decode_quarantine(stored));
+    VersionCount* count = find_version(&census, record.version);
+    ++(count == nullptr ? census.foreign_quarantined : count->quarantined);
+    return {};
+  }));
+  return census;
+}
+
+Status decommission(Store* store, const std::string& name, KekVersion version, Keyring* keyring) {
+  KekVersionRecord record;
+  KeysetRecord keyset;
+  {
+    REWRAP_ASSIGN(auto snapshot, store->snapshot());
+    REWRAP_ASSIGN(keyset, peek_keyset(*snapshot, name));
+    REWRAP_TRY(check_gate(*snapshot, name, version, &record));
+  }
+  // From here no rekey can start; and no new DEK can come under an old version (R3).
+  REWRAP_ASSIGN(const KeysetLock lock, KeysetLock::acquire(store->directory(), keyset.number));
+  REWRAP_TRY(keyring->destroy(record));
+  REWRAP_ASSIGN(auto transaction, store->begin());
+  REWRAP_TRY(check_gate(*transaction, name, version, &record));
+  record.state = KekState::kDestroyed;
+  record.destroyed_at = now_seconds();
+  record.protectors.clear();
+  record.mac_key_wrap.clear();
+  REWRAP_TRY(transaction->put_kek_version(keyset.number, version, encode(record)));
+  return transaction->commit();
+}
+
+Result<std::vector<QuarantinedDek>> list_quarantine(Store* store, const std::string& name) {
+  REWRAP_ASSIGN(auto snapshot, store->snapshot());
+  REWRAP_ASSIGN(const KeysetRecord keyset, peek_keyset(*snapshot, name));
+  std::vector<QuarantinedDek> deks;
+  REWRAP_TRY(snapshot->for_each_quarantined(
+      keyset.number, [&](const DekId& id, ByteView stored) -> Status {
+        REWRAP_ASSIGN(QuarantineRecord record, decode_quarantine(stored));
+        deks.push_back({id, std::move(record)});
+        return {};
+      }));
+  return deks;
+}
+
+Result<std::uint64_t> drop_quarantine(Store* store, const std::string& name,
+                                      const std::vector<DekId>& ids) {
+  std::vector<DekId> victims = ids;
+  if (victims.empty()) {
+    REWRAP_ASSIGN(const auto all, list_quarantine(store, name));
+    for (const QuarantinedDek& dek : all) victims.push_back(dek.id);
+  }
+  REWRAP_ASSIGN(auto transaction, store->begin());
+  REWRAP_ASSIGN(const KeysetRecord keyset, peek_keyset(*transaction, name));
+  for (const DekId& id : victims) {
+    const Status dropped = transaction->drop_quarantined(keyset.number, id);
+    if (dropped.code() == Errc::kNotFound)
+      return Status(Errc::kNotFound, "a DEK named is not in quarantine");
+    REWRAP_TRY(dropped);
+    const Status forgotten =
+        transaction->drop_location(keyset.number, id);  // absent if it was damaged at import
+    if (!forgotten.ok() && forgotten.code() != Errc::kNotFound) return forgotten;
+  }
+  REWRAP_TRY(transaction->commit());
+  return victims.size();
+}
+
+}  // namespace rewrap

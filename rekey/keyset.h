@@ -1,0 +1,93 @@
+// Keysets and the DEKs in them: create, add, generate, look up. Functions may be called from any
+// thread; each takes its own snapshot or transaction.
+#ifndef REWRAP_REKEY_KEYSET_H_
+#define REWRAP_REKEY_KEYSET_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/implementation.h"
+#include "rekey/keyring.h"
+#include "rekey/records.h"
+#include "rekey/segment.h"
+#include "rekey/store.h"
+
+namespace rewrap {
+
+// Progress is told now and then by long operations, from the calling thread.
+struct Progress {
+  std::uint64_t done = 0;
+  std::uint64_t total = 0;
+};
+using ProgressFn = std::function<void(const Progress&)>;
+
+struct NewKeyset {
+  std::string name;
+  std::string root_uri;
+  WrapAlgorithm algorithm = WrapAlgorithm::kKw;
+  std::size_t dek_len = 32;
+};
+
+// create_keyset makes a keyset with KEK version 1 under the root. Errors: kInvalidArgument,
+// kAlreadyExists, the root's own.
+Result<KeysetRecord> create_keyset(Store* store, const NewKeyset& request, Keyring* keyring);
+
+// list_keysets gives all keysets, unauthenticated, in order of name.
+Result<std::vector<KeysetRecord>> list_keysets(Store* store);
+
+// The most DEKs that one append takes, and so one transaction: 64 segments.
+inline constexpr std::size_t kMaxAppendDeks = 64 * kMaxSegmentDeks;
+
+// NewDeks are wraps under one KEK version, ready to be stored.
+struct NewDeks {
+  KekVersion version = 0;
+  std::size_t dek_len = 0;
+  std::vector<DekId> ids;
+  Bytes wraps;  // in the order of `ids`
+};
+
+// append_deks adds DEKs to a keyset in one transaction: the last segment is filled up, then new
+// ones are made. An id whose DEK is in quarantine is taken anew: that is how a damaged DEK is
+// replaced by a good copy. Errors: kAlreadyExists  an id is in the keyset; nothing was added
+//         kConflict       `version` is no longer current (R3): wrap again under the new one
+Status append_deks(Store* store, const std::string& name, const Keyring& keyring,
+                   const NewDeks& deks);
+
+// quarantine_foreign puts DEKs that failed at import aside, in one transaction; ids that the keyset
+// knows are left alone.
+struct ForeignDamage {
+  DekId id{};
+  WrapAlgorithm algorithm = WrapAlgorithm::kKw;
+  Bytes wrap;
+};
+Status quarantine_foreign(Store* store, const std::string& name, const Keyring& keyring,
+                          const std::vector<ForeignDamage>& damaged);
+
+// generate_deks makes `count` new random DEKs and gives their ids.
+Result<std::vector<DekId>> generate_deks(Store* store, const std::string& name, Keyring* keyring,
+                                         std::uint64_t count, std::size_t dek_len,
+                                         const Implementation& implementation,
+                                         const ProgressFn& progress);
+
+// A wrapped DEK as it is stored.
+struct WrappedDek {
+  DekId id{};
+  WrapAlgorithm algorithm = WrapAlgorithm::kKw;
+  KekVersion version = 0;
+  std::size_t kek_len = 32;
+  std::size_t dek_len = 0;
+  std::uint64_t created_at = 0;
+  Bytes wrap;
+};
+
+// get_dek looks a DEK up. With a keyring the segment is authenticated; without (null) the wrap is
+// given as found. Errors: kNotFound  no such DEK
+//         kIntegrity it is in quarantine
+Result<WrappedDek> get_dek(Store* store, const std::string& name, const DekId& id,
+                           Keyring* keyring);
+
+}  // namespace rewrap
+
+#endif  // REWRAP_REKEY_KEYSET_H_

@@ -1,0 +1,181 @@
+// The steps of a rekey around the bulk work of rewrap_job.
+#include "rekey/rekey.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "rekey/keyset_lock.h"
+#include "rekey/rewrap_job.h"
+
+namespace rewrap {
+namespace {
+
+// Work is what is left to do: the segments that do not name the target.
+struct Work {
+  std::vector<SegmentNumber> segments;
+  std::uint64_t deks = 0;
+  KekVersion oldest = 0;  // 0 if no segment with a readable header is left
+};
+
+Result<Work> find_work(Snapshot& snapshot, const KeysetRecord& keyset, KekVersion target) {
+  Work work;
+  SegmentNumber expected = 0;
+  const auto missing_until = [&](SegmentNumber segment) {
+    for (; expected < segment; ++expected) work.segments.push_back(expected);
+    ++expected;
+  };
+  REWRAP_TRY(snapshot.for_each_segment(
+      keyset.number, [&](SegmentNumber segment, ByteView value) -> Status {
+        missing_until(segment);
+        const auto view = parse_segment(value, keyset.uuid, segment);
+        if (view.ok() && view->header.version == target) return {};
+        work.segments.push_back(segment);  // an unreadable one too: the job reports it
+        if (!view.ok()) return {};
+        work.deks += view->header.live;
+        work.oldest =
+            work.oldest == 0 ? view->header.version : std::min(work.oldest, view->header.version);
+        return {};
+      }));
+  for (; expected < keyset.num_segments; ++expected) work.segments.push_back(expected);
+  return work;
+}
+
+Result<std::string> root_of_version(Snapshot& snapshot, KeysetNumber keyset, KekVersion version) {
+  REWRAP_ASSIGN(const ByteView stored, snapshot.kek_version(keyset, version));
+  REWRAP_ASSIGN(const KekVersionRecord record, decode_kek_version(stored));
+  if (record.protectors.empty())
+    return Status(Errc::kCorruption, "the current KEK version has no protector");
+  return record.protectors.front().root_uri;
+}
+
+// start_rekey makes the next version and makes it current, in one durable transaction before any
+// segment names it (R1, R3).
+Status start_rekey(Store* store, KeysetRecord* keyset, Keyring* keyring, std::string root_uri) {
+  if (root_uri.empty()) {
+    REWRAP_ASSIGN(auto snapshot, store->snapshot());
+    REWRAP_ASSIGN(root_uri, root_of_version(*snapshot, keyset->number, keyset->current_version));
+  }
+  const KekVersion target = keyset->current_version + 1;
+  REWRAP_ASSIGN(const KekVersionRecord version, keyring->create(keyset->uuid, target, root_uri));
+  REWRAP_ASSIGN(auto transaction, store->begin());
+  REWRAP_ASSIGN(*keyset, reload_keyset(*transaction, keyset->name, *keyring));
+  keyset->current_version = target;
+  keyset->rekey_target = target;
+  REWRAP_TRY(transaction->put_kek_version(keyset->number, target, encode(version)));
+  REWRAP_TRY(store_keyset(transaction.get(), *keyset, *keyring));
+  return transaction->commit();
+}
+
+Status finish_rekey(Store* store, const std::string& name, const Keyring& keyring) {
+  REWRAP_ASSIGN(auto transaction, store->begin());
+  REWRAP_ASSIGN(KeysetRecord keyset, reload_keyset(*transaction, name, keyring));
+  keyset.rekey_target = 0;
+  REWRAP_TRY(store_keyset(transaction.get(), keyset, keyring));
+  return transaction->commit();
+}
+
+Status open_versions_in_use(Store* store, const KeysetRecord& keyset, Keyring* keyring) {
+  REWRAP_ASSIGN(auto snapshot, store->snapshot());
+  REWRAP_ASSIGN(const std::set<KekVersion> versions, versions_in_use(*snapshot, keyset));
+  for (const KekVersion version : versions) {
+    const auto opened = keyring->open(*snapshot, keyset, version);
+    // A header may name nonsense, or a version that is gone: then its segments are damaged, which
+    // the job reports. A root that does not answer is another matter.
+    if (!opened.ok() && opened.status().code() != Errc::kNotFound) return opened.status();
+    if (!opened.ok() && keyring->root_failed()) return opened.status();
+  }
+  return {};
+}
+
+// run_passes repeats the bulk work until nothing is left but what cannot be done. A second pass is
+// rare: it takes the segments that others changed while the first was reading them.
+Status run_passes(const RewrapJob& job, Store* store, RekeyReport* report) {
+  for (;;) {
+    REWRAP_ASSIGN(auto snapshot, store->snapshot());
+    REWRAP_ASSIGN(const Work work, find_work(*snapshot, job.keyset, job.target));
+    snapshot.reset();
+    std::vector<SegmentNumber> todo;
+    std::set_difference(work.segments.begin(), work.segments.end(),
+                        report->damaged_segments.begin(), report->damaged_segments.end(),
+                        std::back_inserter(todo));
+    if (report->from_version == 0) report->from_version = work.oldest;
+    if (todo.empty()) return {};
+    REWRAP_ASSIGN(const RewrapOutcome outcome, run_rewrap_job(job, todo));
+    report->rewrapped += outcome.rewrapped;
+    report->quarantined += outcome.quarantined;
+    report->damaged_segments.insert(report->damaged_segments.end(),
+                                    outcome.damaged_segments.begin(),
+                                    outcome.damaged_segments.end());
+    report->accepted_segments.insert(report->accepted_segments.end(),
+                                     outcome.accepted_segments.begin(),
+                                     outcome.accepted_segments.end());
+    std::sort(report->damaged_segments.begin(), report->damaged_segments.end());
+    std::sort(report->accepted_segments.begin(), report->accepted_segments.end());
+    report->stopped = outcome.stopped;
+    if (report->stopped) return {};
+  }
+}
+
+}  // namespace
+
+Result<RekeyReport> rekey(Store* store, const std::string& name, Keyring* keyring,
+                          const RekeyOptions& options) {
+  if (options.num_threads == 0 || options.num_threads > kMaxThreads ||
+      options.implementation == nullptr) {
+    return Status(Errc::kInvalidArgument,
+                  "a rekey runs on 1 to 256 threads and one implementation");
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  REWRAP_ASSIGN(auto snapshot, store->snapshot());
+  REWRAP_ASSIGN(const KeysetRecord unlocked, peek_keyset(*snapshot, name));
+  REWRAP_ASSIGN(const KeysetLock lock, KeysetLock::acquire(store->directory(), unlocked.number));
+  REWRAP_TRY(snapshot->refresh());
+  REWRAP_ASSIGN(KeysetRecord keyset, load_keyset(*snapshot, name, keyring));
+  snapshot.reset();
+
+  RekeyReport report;
+  report.resumed = keyset.rekey_target != 0;
+  report.deks = keyset.live_deks;
+  // The old versions are opened before a new one is made: if a root cannot give them, nothing has
+  // changed yet.
+  REWRAP_TRY(open_versions_in_use(store, keyset, keyring));
+  if (!report.resumed) REWRAP_TRY(start_rekey(store, &keyset, keyring, options.root_uri));
+  keyring->release_roots();
+  report.to_version = keyset.rekey_target;
+
+  const RewrapJob job{store,
+                      name,
+                      keyset,
+                      keyring,
+                      keyset.rekey_target,
+                      options.implementation,
+                      options.num_threads,
+                      options.max_deks_per_second,
+                      options.accept_damaged_segments,
+                      options.stop,
+                      options.progress};
+  REWRAP_TRY(run_passes(job, store, &report));
+  if (report.from_version == 0) report.from_version = report.to_version - 1;
+  // Damaged segments still name an old version, so the rekey stays unfinished; quarantined DEKs
+  // have left their segments.
+  if (!report.stopped && report.damaged_segments.empty())
+    REWRAP_TRY(finish_rekey(store, name, *keyring));
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return report;
+}
+
+Result<RekeyReport> plan_rekey(Store* store, const std::string& name, Keyring* keyring) {
+  REWRAP_ASSIGN(auto snapshot, store->snapshot());
+  REWRAP_ASSIGN(const KeysetRecord keyset, load_keyset(*snapshot, name, keyring));
+  REWRAP_TRY(open_versions_in_use(store, keyset, keyring));
+  RekeyReport report;
+  report.resumed = keyset.rekey_target != 0;
+  report.to_version = report.resumed ? keyset.rekey_target : keyset.current_version + 1;
+  REWRAP_ASSIGN(const Work work, find_work(*snapshot, keyset, report.to_version));
+  report.from_version = work.oldest;
+  report.deks = keyset.live_deks;
+  report.rewrapped = work.deks;
+  return report;
+}
+
+}  // namespace rewrap
