@@ -1,0 +1,86 @@
+// Printing and exit codes.
+#include "tools/rewrap/cli.h"
+
+#include <sched.h>
+
+#include <array>
+#include <cstdio>
+#include <iostream>
+#include <utility>
+
+namespace rewrap {
+namespace {
+
+ExitCode exit_code_of(const Status& status, bool at_root) {
+  switch (status.code()) {
+    case Errc::kOk:
+      return kExitDone;
+    case Errc::kCorruption:
+      return kExitDamaged;
+    case Errc::kRefused:
+      return at_root ? kExitRoot : kExitRefused;
+    case Errc::kInvalidArgument:
+      return kExitUsage;
+    default:
+      return at_root ? kExitRoot : kExitFailed;
+  }
+}
+
+}  // namespace
+
+CLI::App* Cli::add_verb(CLI::App* parent, const std::string& name, const std::string& description,
+                        Action run) const {
+  CLI::App* verb = parent->add_subcommand(name, description);
+  verb->fallthrough();  // global options may stand behind the verb
+  verb->callback([this_action = action, run = std::move(run)] { *this_action = run; });
+  return verb;
+}
+
+int fail(const std::string& subject, const Status& status, bool at_root) {
+  std::cerr << "rewrap: error: " << subject << (subject.empty() ? "" : ": ") << status.describe()
+            << '\n';
+  if (*status.hint() != '\0') std::cerr << "rewrap: hint: " << status.hint() << '\n';
+  return exit_code_of(status, at_root);
+}
+
+int fail(const std::string& subject, const Status& status, const Keyring& keyring) {
+  return fail(subject, status, keyring.root_failed());
+}
+
+void print_json(const boost::json::object& object) {
+  std::cout << boost::json::serialize(object) << '\n';
+}
+
+void say(const GlobalOptions& global, const std::string& line) {
+  if (!global.json && !global.quiet) std::cout << line << '\n';
+}
+
+std::string with_thousands(std::uint64_t number) {
+  std::string text = std::to_string(number);
+  for (std::size_t at = text.size(); at > 3;) {
+    at -= 3;
+    text.insert(at, 1, ',');
+  }
+  return text;
+}
+
+double per_second(std::uint64_t count, double seconds) {
+  return seconds > 0 ? static_cast<double>(count) / seconds : 0;
+}
+
+std::string amount_and_rate(std::uint64_t count, double seconds) {
+  std::array<char, 32> time{};
+  static_cast<void>(std::snprintf(time.data(), time.size(), "%.2f s", seconds));
+  const auto rate = static_cast<std::uint64_t>(per_second(count, seconds));
+  return with_thousands(count) + " in " + time.data() + " (" + with_thousands(rate) + "/s)";
+}
+
+unsigned default_threads() {
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  if (sched_getaffinity(0, sizeof cpus, &cpus) != 0) return 1;
+  const int count = CPU_COUNT(&cpus);
+  return count < 1 ? 1U : static_cast<unsigned>(count);
+}
+
+}  // namespace rewrap

@@ -1,0 +1,84 @@
+// What every verb of the rewrap command shares: the global options, opening the store, printing,
+// exit codes. stdout carries the result (text, or one JSON object with --json); everything else
+// goes to stderr.
+#ifndef REWRAP_TOOLS_REWRAP_CLI_H_
+#define REWRAP_TOOLS_REWRAP_CLI_H_
+
+#include <CLI/CLI.hpp>
+#include <boost/json.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "engine/base/status.h"
+#include "engine/implementation.h"
+#include "rekey/keyring.h"
+#include "rekey/store.h"
+
+namespace rewrap {
+
+// Exit codes: scripts rely on them.
+enum ExitCode : int {
+  kExitDone = 0,
+  kExitFailed = 1,
+  kExitUsage = 2,
+  kExitIncomplete = 3,  // DEKs are in quarantine, or segments were left alone
+  kExitDamaged = 4,     // the store is damaged, or verify found damage
+  kExitRoot = 5,        // the root is unavailable or refused
+  kExitRefused = 6,     // the gate refused
+};
+
+// Options of every verb.
+struct GlobalOptions {
+  std::string store_directory;
+  bool json = false;
+  bool quiet = false;
+  RootOptions root;
+};
+
+// Action is what a verb does once the command line is parsed; it gives the exit code.
+using Action = std::function<int()>;
+
+// Cli is what the add_... functions hang their subcommands on.
+struct Cli {
+  CLI::App* app;
+  GlobalOptions* global;
+  Action* action;
+
+  // add_verb makes a subcommand whose action is `run`.
+  CLI::App* add_verb(CLI::App* parent, const std::string& name, const std::string& description,
+                     Action run) const;
+};
+
+void add_keyset_commands(const Cli& cli);    // keyset create | list, status, census, quarantine
+void add_dek_commands(const Cli& cli);       // dek generate | get
+void add_rekey_commands(const Cli& cli);     // rekey, verify, decommission
+void add_transfer_commands(const Cli& cli);  // import, export
+void add_root_commands(const Cli& cli);      // root create | probe, selftest
+
+// fail prints `subject: message` and the hint, and gives the exit code that fits; `at_root` if a
+// root was the one that failed.
+int fail(const std::string& subject, const Status& status, bool at_root = false);
+int fail(const std::string& subject, const Status& status, const Keyring& keyring);
+
+// print_json writes one object and a line end to stdout.
+void print_json(const boost::json::object& object);
+
+// say writes a line to stdout, unless --json or --quiet.
+void say(const GlobalOptions& global, const std::string& line);
+
+// with_thousands writes 1234567 as "1,234,567".
+std::string with_thousands(std::uint64_t number);
+
+// amount_and_rate writes "1,234,567 in 0.42 s (2,939,445/s)".
+std::string amount_and_rate(std::uint64_t count, double seconds);
+
+// per_second is 0 if no time has passed.
+double per_second(std::uint64_t count, double seconds);
+
+// default_threads is the number of CPUs this process may use.
+unsigned default_threads();
+
+}  // namespace rewrap
+
+#endif  // REWRAP_TOOLS_REWRAP_CLI_H_

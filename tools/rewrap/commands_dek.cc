@@ -1,0 +1,107 @@
+// Verbs: dek generate, dek get.
+#include <iostream>
+
+#include "rekey/jsonl.h"
+#include "rekey/keyset.h"
+#include "tools/rewrap/cli.h"
+#include "tools/rewrap/terminal.h"
+
+namespace rewrap {
+namespace {
+
+// More in one call would hold all ids in memory for no good reason.
+constexpr std::uint64_t kMaxGenerate = 100'000'000;
+
+struct GenerateArgs {
+  std::string name;
+  std::uint64_t count = 1;
+  std::size_t dek_len = 0;  // 0: the keyset's own
+};
+
+Result<std::size_t> dek_len_of_keyset(Store* store, const std::string& name) {
+  REWRAP_ASSIGN(auto snapshot, store->snapshot());
+  REWRAP_ASSIGN(const KeysetRecord keyset, peek_keyset(*snapshot, name));
+  return std::size_t{keyset.dek_len};
+}
+
+int dek_generate(const GlobalOptions& global, GenerateArgs args) {
+  const std::string subject = "keyset '" + args.name + "'";
+  auto store = open_store(global.store_directory, OpenMode::kMustExist);
+  if (!store.ok()) return fail("store " + global.store_directory, store.status());
+  const auto default_len = dek_len_of_keyset(store->get(), args.name);
+  if (!default_len.ok()) return fail(subject, default_len.status());
+  if (args.dek_len == 0) args.dek_len = default_len.value();
+  const auto implementation = choose_implementation("");
+  if (!implementation.ok()) return fail("self-test", implementation.status());
+  Keyring keyring(global.root);
+  ProgressBar bar("generating", global.quiet);
+  const auto ids = generate_deks(store->get(), args.name, &keyring, args.count, args.dek_len,
+                                 *implementation.value(), bar.callback());
+  if (!ids.ok()) return fail(subject, ids.status(), keyring);
+  if (global.json) {
+    boost::json::array list;
+    list.reserve(ids->size());
+    for (const DekId& id : ids.value()) list.push_back(boost::json::string(format_uuid(id)));
+    print_json({{"keyset", args.name}, {"generated", ids->size()}, {"ids", std::move(list)}});
+  } else {
+    for (const DekId& id : ids.value()) std::cout << format_uuid(id) << '\n';
+  }
+  return kExitDone;
+}
+
+struct GetArgs {
+  std::string name;
+  std::string id;
+  bool unauthenticated = false;
+};
+
+int dek_get(const GlobalOptions& global, const GetArgs& args) {
+  DekId id{};
+  if (!parse_uuid(args.id, &id))
+    return fail("'" + args.id + "'", Status(Errc::kInvalidArgument, "a DEK's id is a UUID"));
+  auto store = open_store(global.store_directory, OpenMode::kMustExist);
+  if (!store.ok()) return fail("store " + global.store_directory, store.status());
+  Keyring keyring(global.root);
+  const auto dek = get_dek(store->get(), args.name, id, args.unauthenticated ? nullptr : &keyring);
+  if (!dek.ok()) {
+    const int code = fail("keyset '" + args.name + "', DEK " + args.id, dek.status(), keyring);
+    return dek.status().code() == Errc::kIntegrity ? kExitIncomplete : code;
+  }
+  print_json({{"id", format_uuid(id)},
+              {"alg", alg_name(dek->algorithm, dek->kek_len)},
+              {"wrapped", encode_base64(dek->wrap)},
+              {"kek_version", dek->version},
+              {"dek_size", dek->dek_len},
+              {"created_at", dek->created_at},
+              {"authenticated", !args.unauthenticated}});
+  return kExitDone;
+}
+
+}  // namespace
+
+void add_dek_commands(const Cli& cli) {
+  const GlobalOptions* global = cli.global;
+  CLI::App* dek = cli.app->add_subcommand("dek", "make and look up DEKs");
+  dek->require_subcommand(1);
+  dek->fallthrough();
+
+  auto generate = std::make_shared<GenerateArgs>();
+  CLI::App* verb = cli.add_verb(dek, "generate", "make new random DEKs and print their ids",
+                                [=] { return dek_generate(*global, *generate); });
+  verb->add_option("NAME", generate->name, "name of the keyset")->required();
+  verb->add_option("--count", generate->count, "how many")
+      ->required()
+      ->check(CLI::Range(std::uint64_t{1}, kMaxGenerate));
+  verb->add_option("--size", generate->dek_len, "bytes of each DEK (default: the keyset's)")
+      ->check(CLI::IsMember({16, 24, 32, 48, 64}));
+
+  auto get = std::make_shared<GetArgs>();
+  verb = cli.add_verb(dek, "get", "print a wrapped DEK and its KEK version, as JSON",
+                      [=] { return dek_get(*global, *get); });
+  verb->add_option("NAME", get->name, "name of the keyset")->required();
+  verb->add_option("ID", get->id, "id of the DEK")->required();
+  verb->add_flag("--unauthenticated", get->unauthenticated,
+                 "do not ask the root for the key that authenticates the store");
+}
+
+}  // namespace rewrap

@@ -1,0 +1,243 @@
+// Verbs: rekey, verify, decommission.
+#include "rekey/rekey.h"
+
+#include <iostream>
+
+#include "rekey/census.h"
+#include "rekey/verify.h"
+#include "tools/rewrap/cli.h"
+#include "tools/rewrap/terminal.h"
+
+namespace rewrap {
+namespace {
+
+namespace json = boost::json;
+
+struct RekeyArgs {
+  std::string name;
+  std::string root_uri;
+  std::string implementation;
+  unsigned threads = default_threads();
+  double rate = 0;
+  bool dry_run = false;
+  bool accept_damaged_segments = false;
+};
+
+const char* outcome_of(const RekeyReport& report) {
+  if (report.stopped) return "stopped";
+  return report.complete() ? "done" : "incomplete";
+}
+
+json::array segment_list(const std::vector<SegmentNumber>& segments) {
+  return json::array(segments.begin(), segments.end());
+}
+
+void print_rekey_json(const RekeyArgs& args, const RekeyReport& report,
+                      const Implementation& implementation) {
+  print_json({{"keyset", args.name},
+              {"state", args.dry_run ? "planned" : outcome_of(report)},
+              {"from_version", report.from_version},
+              {"to_version", report.to_version},
+              {"deks", report.deks},
+              {"rewrapped", report.rewrapped},
+              {"quarantined", report.quarantined},
+              {"damaged_segments", segment_list(report.damaged_segments)},
+              {"accepted_segments", segment_list(report.accepted_segments)},
+              {"resumed", report.resumed},
+              {"seconds", report.seconds},
+              {"deks_per_second", per_second(report.rewrapped, report.seconds)},
+              {"implementation", implementation.name},
+              {"threads", args.threads},
+              {"custody", custody_name(Custody::kHost)}});
+}
+
+void say_rekey(const GlobalOptions& global, const RekeyArgs& args, const RekeyReport& report,
+               const Implementation& implementation) {
+  say(global, "rekey of '" + args.name + "' " + outcome_of(report) +
+                  (report.resumed ? " (resumed)" : "") + ": KEK version " +
+                  std::to_string(report.from_version) + " -> " + std::to_string(report.to_version) +
+                  ", re-wrapped " + amount_and_rate(report.rewrapped, report.seconds));
+  say(global, "  implementation " + std::string(implementation.name) + ", " +
+                  std::to_string(args.threads) + " threads, custody host");
+}
+
+// What went wrong goes to stderr, also with --json and --quiet.
+void warn(const RekeyArgs& args, const RekeyReport& report) {
+  if (report.quarantined != 0) {
+    std::cerr << "rewrap: warning: " << report.quarantined
+              << " DEKs failed their integrity check and are in quarantine\n"
+              << "rewrap: hint: rewrap quarantine list " << args.name
+              << "; import good copies to replace them\n";
+  }
+  if (!report.damaged_segments.empty()) {
+    std::cerr
+        << "rewrap: warning: " << report.damaged_segments.size()
+        << " segments fail authentication and were left as they are, under their old KEK version\n"
+        << "rewrap: hint: rewrap verify " << args.name
+        << " names them; restore them from a backup, or use --accept-damaged-segments\n";
+  }
+  if (!report.accepted_segments.empty()) {
+    std::cerr << "rewrap: warning: " << report.accepted_segments.size()
+              << " segments failed authentication and were re-wrapped all the same; which id "
+                 "belongs to which of their DEKs "
+                 "is not proven\n";
+  }
+  if (report.stopped) {
+    std::cerr << "rewrap: warning: stopped before the end; nothing is lost\n"
+              << "rewrap: hint: rewrap rekey " << args.name << " goes on\n";
+  }
+}
+
+int run_plan(const GlobalOptions& global, const RekeyArgs& args, Store* store,
+             const Implementation& implementation) {
+  Keyring keyring(global.root);
+  const auto plan = plan_rekey(store, args.name, &keyring);
+  if (!plan.ok()) return fail("keyset '" + args.name + "'", plan.status(), keyring);
+  if (global.json) print_rekey_json(args, plan.value(), implementation);
+  say(global, "would " + std::string(plan->resumed ? "go on to re-wrap " : "re-wrap ") +
+                  with_thousands(plan->rewrapped) + " of " + with_thousands(plan->deks) +
+                  " DEKs under KEK version " + std::to_string(plan->to_version) +
+                  "; the root answers; nothing was changed");
+  return kExitDone;
+}
+
+int run_rekey(const GlobalOptions& global, const RekeyArgs& args) {
+  const std::string subject = "keyset '" + args.name + "'";
+  const auto implementation = choose_implementation(args.implementation);
+  if (!implementation.ok()) return fail("--implementation", implementation.status());
+  auto store = open_store(global.store_directory, OpenMode::kMustExist);
+  if (!store.ok()) return fail("store " + global.store_directory, store.status());
+  if (args.dry_run) return run_plan(global, args, store->get(), *implementation.value());
+
+  Keyring keyring(global.root);
+  const Interruptible interruptible;
+  RekeyOptions options;
+  options.root_uri = args.root_uri;
+  options.implementation = implementation.value();
+  options.num_threads = args.threads;
+  options.max_deks_per_second = args.rate;
+  options.accept_damaged_segments = args.accept_damaged_segments;
+  options.stop = Interruptible::flag();
+  auto report = [&] {
+    ProgressBar bar("re-wrapping", global.quiet);
+    options.progress = bar.callback();
+    return rekey(store->get(), args.name, &keyring, options);
+  }();
+  if (!report.ok()) return fail(subject, report.status(), keyring);
+  if (global.json) print_rekey_json(args, report.value(), *implementation.value());
+  say_rekey(global, args, report.value(), *implementation.value());
+  warn(args, report.value());
+  if (report->stopped) return kExitFailed;
+  return report->complete() ? kExitDone : kExitIncomplete;
+}
+
+struct VerifyArgs {
+  std::string name;
+  std::string implementation;
+  unsigned threads = default_threads();
+};
+
+void print_findings(const VerifyReport& report) {
+  for (const Finding& finding : report.findings) {
+    std::cerr << "rewrap: damaged: segment " << finding.segment;
+    if (finding.id) std::cerr << ", DEK " << format_uuid(*finding.id);
+    std::cerr << ": " << finding.what.describe() << '\n';
+  }
+}
+
+int run_verify(const GlobalOptions& global, const VerifyArgs& args) {
+  const auto implementation = choose_implementation(args.implementation);
+  if (!implementation.ok()) return fail("--implementation", implementation.status());
+  auto store = open_store(global.store_directory, OpenMode::kMustExist);
+  if (!store.ok()) return fail("store " + global.store_directory, store.status());
+  Keyring keyring(global.root);
+  auto report = [&] {
+    ProgressBar bar("verifying", global.quiet);
+    return verify(store->get(), args.name, &keyring,
+                  {implementation.value(), args.threads, bar.callback()});
+  }();
+  if (!report.ok()) return fail("keyset '" + args.name + "'", report.status(), keyring);
+  const bool clean = report->findings.empty();
+  if (global.json) {
+    print_json({{"keyset", args.name},
+                {"deks", report->deks},
+                {"ok", report->ok},
+                {"damaged", report->damaged},
+                {"quarantined", report->quarantined},
+                {"findings", report->findings.size()},
+                {"certified", report->certified},
+                {"seconds", report->seconds},
+                {"deks_per_second", per_second(report->ok, report->seconds)}});
+  }
+  print_findings(report.value());
+  say(global,
+      "verify of '" + args.name + "' " + (clean ? "passed" : "FOUND DAMAGE") + ": " +
+          amount_and_rate(report->ok, report->seconds) + " DEKs open and are in their place, " +
+          with_thousands(report->damaged) + " damaged" +
+          (report->quarantined != 0 ? ", " + with_thousands(report->quarantined) + " in quarantine"
+                                    : ""));
+  return clean ? kExitDone : kExitDamaged;
+}
+
+struct DecommissionArgs {
+  std::string name;
+  KekVersion version = 0;
+};
+
+int run_decommission(const GlobalOptions& global, const DecommissionArgs& args) {
+  auto store = open_store(global.store_directory, OpenMode::kMustExist);
+  if (!store.ok()) return fail("store " + global.store_directory, store.status());
+  Keyring keyring(global.root);
+  const Status status = decommission(store->get(), args.name, args.version, &keyring);
+  if (!status.ok()) {
+    return fail("keyset '" + args.name + "', KEK version " + std::to_string(args.version), status,
+                keyring);
+  }
+  if (global.json) print_json({{"keyset", args.name}, {"decommissioned", args.version}});
+  say(global, "KEK version " + std::to_string(args.version) + " of '" + args.name + "' destroyed");
+  return kExitDone;
+}
+
+}  // namespace
+
+void add_rekey_commands(const Cli& cli) {
+  const GlobalOptions* global = cli.global;
+  auto rekey_args = std::make_shared<RekeyArgs>();
+  CLI::App* verb = cli.add_verb(
+      cli.app, "rekey", "make a new KEK and re-wrap every DEK under it; resumes if interrupted",
+      [=] { return run_rekey(*global, *rekey_args); });
+  verb->add_option("NAME", rekey_args->name, "name of the keyset")->required();
+  verb->add_option("--root", rekey_args->root_uri,
+                   "root of the new KEK (default: that of the present one)")
+      ->type_name("URI");
+  verb->add_flag("--dry-run", rekey_args->dry_run, "say what would be done; change nothing");
+  verb->add_option("--threads", rekey_args->threads, "compute threads")
+      ->check(CLI::Range(1U, kMaxThreads))
+      ->capture_default_str();
+  verb->add_option("--implementation", rekey_args->implementation,
+                   "force one (rewrap selftest lists them)");
+  verb->add_option("--rate", rekey_args->rate,
+                   "at most so many DEKs per second (default: no limit)")
+      ->check(CLI::Range(1.0, 1e12));
+  verb->add_flag("--accept-damaged-segments", rekey_args->accept_damaged_segments,
+                 "re-wrap the DEKs that open in segments that fail authentication");
+
+  auto verify_args = std::make_shared<VerifyArgs>();
+  verb = cli.add_verb(cli.app, "verify", "prove that every DEK is there, in its place, and opens",
+                      [=] { return run_verify(*global, *verify_args); });
+  verb->add_option("NAME", verify_args->name, "name of the keyset")->required();
+  verb->add_option("--threads", verify_args->threads, "compute threads")
+      ->check(CLI::Range(1U, kMaxThreads))
+      ->capture_default_str();
+  verb->add_option("--implementation", verify_args->implementation,
+                   "force one (rewrap selftest lists them)");
+
+  auto decommission_args = std::make_shared<DecommissionArgs>();
+  verb = cli.add_verb(cli.app, "decommission",
+                      "destroy an old KEK version, if nothing needs it any more",
+                      [=] { return run_decommission(*global, *decommission_args); });
+  verb->add_option("NAME", decommission_args->name, "name of the keyset")->required();
+  verb->add_option("VERSION", decommission_args->version, "the KEK version")->required();
+}
+
+}  // namespace rewrap

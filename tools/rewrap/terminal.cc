@@ -1,0 +1,136 @@
+// The terminal side of the rewrap command.
+#include "tools/rewrap/terminal.h"
+
+#include <fcntl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <utility>
+
+namespace rewrap {
+namespace {
+
+constexpr std::size_t kMaxPinLen = 256;
+std::atomic<bool> interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "the flag is set in a signal handler");
+std::array<struct sigaction, 2> previous_actions;
+constexpr std::array kSignals = {SIGINT, SIGTERM};
+
+void on_signal(int) { interrupted = true; }
+
+// Terminal switches echo off while it lives.
+class SilentTerminal {
+ public:
+  SilentTerminal() : fd_(::open("/dev/tty", O_RDWR | O_CLOEXEC)) {
+    if (fd_ < 0 || tcgetattr(fd_, &before_) != 0) return;
+    termios silent = before_;
+    silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+    silent_ = tcsetattr(fd_, TCSAFLUSH, &silent) == 0;
+  }
+  ~SilentTerminal() {
+    if (silent_) tcsetattr(fd_, TCSAFLUSH, &before_);
+    if (fd_ >= 0) ::close(fd_);
+  }
+  SilentTerminal(const SilentTerminal&) = delete;
+  SilentTerminal& operator=(const SilentTerminal&) = delete;
+
+  [[nodiscard]] bool ready() const { return silent_; }
+  void say(const std::string& text) const {
+    static_cast<void>(!::write(fd_, text.data(), text.size()));
+  }
+
+  // read_line fills `out` up to the line end; gives the length, or -1 if interrupted.
+  ssize_t read_line(ByteSpan out) const {
+    std::size_t len = 0;
+    while (len < out.size()) {
+      const ssize_t got = ::read(fd_, out.data() + len, 1);
+      if (got <= 0) return -1;
+      if (out[len] == '\n') break;
+      ++len;
+    }
+    return static_cast<ssize_t>(len);
+  }
+
+ private:
+  int fd_;
+  termios before_{};
+  bool silent_ = false;
+};
+
+std::string format_rate(double per_second) {
+  std::array<char, 32> text{};
+  const bool millions = per_second >= 1e6;
+  const double value = millions ? per_second / 1e6 : per_second;
+  static_cast<void>(
+      std::snprintf(text.data(), text.size(), millions ? "%.2f M/s" : "%.0f /s", value));
+  return text.data();
+}
+
+}  // namespace
+
+Interruptible::Interruptible() {
+  interrupted = false;
+  struct sigaction action {};
+  action.sa_handler = on_signal;  // without SA_RESTART, so that a read of the terminal ends
+  for (std::size_t i = 0; i < kSignals.size(); ++i)
+    sigaction(kSignals[i], &action, &previous_actions[i]);
+}
+
+Interruptible::~Interruptible() {
+  for (std::size_t i = 0; i < kSignals.size(); ++i)
+    sigaction(kSignals[i], &previous_actions[i], nullptr);
+}
+
+const std::atomic<bool>* Interruptible::flag() { return &interrupted; }
+
+Result<SecretBuffer> prompt_pin(const std::string& token) {
+  const Interruptible guard;
+  const SilentTerminal terminal;
+  if (!terminal.ready()) {
+    return Status(Errc::kUnavailable, "the token needs a PIN and there is no terminal to ask at",
+                  "put the PIN into a file of mode 0600 and add pin-source=file:/path to the URI");
+  }
+  REWRAP_ASSIGN(SecretBuffer pin, SecretBuffer::create(kMaxPinLen));
+  terminal.say("PIN of token '" + token + "': ");
+  const ssize_t len = terminal.read_line(pin.expose_secret());
+  terminal.say("\n");
+  if (len <= 0) return Status(Errc::kDenied, "no PIN was given");
+  pin.shrink_to(static_cast<std::size_t>(len));
+  return pin;
+}
+
+ProgressBar::ProgressBar(std::string label, bool quiet)
+    : label_(std::move(label)), active_(!quiet && isatty(STDERR_FILENO) != 0) {}
+
+ProgressBar::~ProgressBar() {
+  if (drawn_) std::fputs("\r\033[K", stderr);
+}
+
+ProgressFn ProgressBar::callback() {
+  if (!active_) return {};
+  return [this](const Progress& progress) { update(progress); };
+}
+
+void ProgressBar::update(const Progress& progress) {
+  const auto now = Clock::now();
+  if (progress.total == 0 || now - last_ < std::chrono::milliseconds(100)) return;
+  last_ = now;
+  drawn_ = true;
+  const double seconds = std::chrono::duration<double>(now - start_).count();
+  const double fraction = static_cast<double>(progress.done) / static_cast<double>(progress.total);
+  const double left = fraction > 0 ? seconds / fraction - seconds : 0;
+  constexpr std::size_t kWidth = 30;
+  const auto filled = static_cast<std::size_t>(fraction * kWidth);
+  const std::string bar = std::string(std::min(filled, kWidth), '#') +
+                          std::string(kWidth - std::min(filled, kWidth), '.');
+  const std::string rate = format_rate(static_cast<double>(progress.done) / seconds);
+  static_cast<void>(std::fprintf(stderr, "\r\033[K%s [%s] %3.0f %%  %s  %.0f s left",
+                                 label_.c_str(), bar.c_str(), fraction * 100, rate.c_str(), left));
+}
+
+}  // namespace rewrap

@@ -1,0 +1,54 @@
+// What concerns the person at the terminal: the PIN prompt, the progress bar, interruption by
+// Ctrl-C.
+#ifndef REWRAP_TOOLS_REWRAP_TERMINAL_H_
+#define REWRAP_TOOLS_REWRAP_TERMINAL_H_
+
+#include <atomic>
+#include <chrono>
+#include <string>
+
+#include "engine/base/secret_buffer.h"
+#include "engine/base/status.h"
+#include "rekey/keyset.h"
+
+namespace rewrap {
+
+// prompt_pin asks on /dev/tty with echo off, straight into locked memory; never on a pipe.
+// Errors: kUnavailable if there is no terminal; kDenied if the person gave up.
+Result<SecretBuffer> prompt_pin(const std::string& token);
+
+// Interruptible turns SIGINT and SIGTERM into a flag for as long as it lives, so that a job can end
+// between two commits.
+class Interruptible {
+ public:
+  Interruptible();
+  ~Interruptible();
+  Interruptible(const Interruptible&) = delete;
+  Interruptible& operator=(const Interruptible&) = delete;
+  [[nodiscard]] static const std::atomic<bool>* flag();
+};
+
+// ProgressBar draws on stderr, ten times a second at most, if that is a terminal.
+class ProgressBar {
+ public:
+  ProgressBar(std::string label, bool quiet);
+  ~ProgressBar();
+  ProgressBar(const ProgressBar&) = delete;
+  ProgressBar& operator=(const ProgressBar&) = delete;
+
+  void update(const Progress& progress);
+  // callback gives update() as a function for the library; empty if nothing is to be drawn.
+  ProgressFn callback();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::string label_;
+  bool active_;
+  bool drawn_ = false;
+  Clock::time_point start_ = Clock::now();
+  Clock::time_point last_;
+};
+
+}  // namespace rewrap
+
+#endif  // REWRAP_TOOLS_REWRAP_TERMINAL_H_
