@@ -301,7 +301,7 @@ Result<RewrapOutcome> run_rewrap_job(const RewrapJob& job,
   Status write_status;
   for (;;) {
     const auto group = queue.pop_group(writer.group_len(), std::chrono::milliseconds(50));
-    if (group.empty()) break;
+    if (group.empty() || stopped()) break;
     write_status = writer.commit(group);
     if (!write_status.ok()) break;  // never retried (R9)
   }

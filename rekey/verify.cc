@@ -14,15 +14,17 @@ namespace {
 // Tally gathers what the threads find.
 class Tally {
  public:
-  Tally(const ProgressFn& progress, std::uint64_t total) : progress_(progress), total_(total) {}
+  Tally(const ProgressFn& progress, const KeysetRecord& keyset)
+      : progress_(progress), total_(keyset.live_deks), sound_(keyset.num_segments) {}
 
   void find(SegmentNumber segment, std::optional<DekId> id, const Status& what) {
     const std::lock_guard lock(mutex_);
     ++num_findings_;
     if (findings_.size() < kMaxFindings) findings_.push_back({segment, id, what});
   }
-  void add_ok(std::uint64_t deks) {
+  void add_sound(SegmentNumber segment, std::uint64_t deks) {
     const std::lock_guard lock(mutex_);
+    sound_[segment] = true;
     ok_ += deks;
     if (progress_) progress_({ok_, total_});
   }
@@ -30,6 +32,10 @@ class Tally {
   void take_back(std::uint64_t deks) { ok_ -= std::min(deks, ok_); }
 
   [[nodiscard]] std::uint64_t ok() const { return ok_; }
+  // is_sound says whether a segment's columns were authenticated.
+  [[nodiscard]] bool is_sound(SegmentNumber segment) const {
+    return segment < sound_.size() && sound_[segment];
+  }
   [[nodiscard]] bool clean() const { return num_findings_ == 0; }
   std::vector<Finding> take_findings() {
     std::sort(findings_.begin(), findings_.end(),
@@ -44,6 +50,7 @@ class Tally {
   std::uint64_t ok_ = 0;
   std::uint64_t num_findings_ = 0;
   std::vector<Finding> findings_;
+  std::vector<bool> sound_;
 };
 
 // Checker checks one segment at a time; one per thread.
@@ -89,7 +96,7 @@ class Checker {
                      Status(Errc::kIntegrity, "this DEK does not open under its KEK version"));
       }
     }
-    tally_->add_ok(ok);
+    tally_->add_sound(segment, ok);
     return {};
   }
 
@@ -100,9 +107,8 @@ class Checker {
 };
 
 // IndexCheck proves that the index leads to every live slot: each entry must name a slot that holds
-// its id, or a quarantined DEK; and there must be as many as there are live slots. Ids and liveness
-// of damaged segments are not trusted, but reading them is safe; such segments have been reported
-// already.
+// its id, or a quarantined DEK; and there must be as many as there are live slots. Segments that
+// were found damaged are left out: all of their DEKs are counted as damaged already.
 class IndexCheck {
  public:
   IndexCheck(Snapshot& snapshot, const KeysetRecord& keyset, Tally* tally)
@@ -119,7 +125,7 @@ class IndexCheck {
                          Status(Errc::kCorruption, "a segment that the keyset does not know of"));
             return {};
           }
-          if (!view.ok() || !ids.ok() || ids->size() != view->header.count * kIdSlotLen) return {};
+          if (!tally_->is_sound(segment) || !view.ok() || !ids.ok()) return {};
           columns_[segment] = {ids.value(), view->bitmap, view->header.count};
           live += view->header.live;
           return {};
@@ -129,7 +135,7 @@ class IndexCheck {
         snapshot_.for_each_location(keyset_.number, [&](const DekId& id, DekLocation at) -> Status {
           if (leads_to(id, at)) {
             ++reached;
-          } else if (!snapshot_.quarantined(keyset_.number, id).ok() && is_readable(at.segment)) {
+          } else if (!snapshot_.quarantined(keyset_.number, id).ok() && counts(at.segment)) {
             tally_->find(at.segment, id,
                          Status(Errc::kCorruption, "an index entry leads to the wrong place"));
           }
@@ -151,7 +157,8 @@ class IndexCheck {
     std::size_t count = 0;
   };
 
-  [[nodiscard]] bool is_readable(SegmentNumber segment) const {
+  // An entry that leads out of the keyset is wrong; one that leads into a damaged segment was told.
+  [[nodiscard]] bool counts(SegmentNumber segment) const {
     return segment >= columns_.size() || columns_[segment].count != 0;
   }
   [[nodiscard]] bool leads_to(const DekId& id, DekLocation at) const {
@@ -221,7 +228,7 @@ Result<VerifyReport> verify(Store* store, const std::string& name, Keyring* keyr
   }
   keyring->release_roots();
 
-  Tally tally(options.progress, keyset.live_deks);
+  Tally tally(options.progress, keyset);
   REWRAP_TRY(check_segments({store, keyset, keyring, &options}, &tally));
   REWRAP_TRY(IndexCheck(*snapshot, keyset, &tally).run());
   REWRAP_TRY(snapshot->refresh());
