@@ -12,50 +12,17 @@
 #include <string_view>
 #include <utility>
 
+#include "engine/base/codec.h"
+
 namespace rewrap {
 namespace {
 
-// Stored form: format (1 byte), mechanism (1), check (16), then root_uri, key_ref, blob and canary,
-// each behind its length (4).
+// Stored form: format (1 byte), mechanism (1), check (16), then root_uri, key_ref, blob and canary
+// as fields.
 constexpr std::uint8_t kStoredFormat = 1;
-constexpr std::size_t kLengthLen = 4;
 constexpr std::size_t kCheckKeyLen = 32;
 constexpr std::size_t kMacLen = 32;
 constexpr std::string_view kCheckInfo = "rewrap protector check v1";
-
-// append_field adds `bytes` behind their length, so that no two lists of fields give the same text.
-void append_field(Bytes* out, ByteView bytes) {
-  std::array<std::uint8_t, kLengthLen> length{};
-  store_be32(length.data(), static_cast<std::uint32_t>(bytes.size()));
-  out->insert(out->end(), length.begin(), length.end());
-  out->insert(out->end(), bytes.begin(), bytes.end());
-}
-
-// take_field cuts one field of at most `max_len` bytes from the front of `*rest`; false if it is
-// not there.
-bool take_field(ByteView* rest, std::size_t max_len, ByteView* field) {
-  if (rest->size() < kLengthLen) return false;
-  const std::size_t len = load_be32(rest->data());
-  *rest = rest->subspan(kLengthLen);
-  if (len > max_len || len > rest->size()) return false;
-  *field = rest->first(len);
-  *rest = rest->subspan(len);
-  return true;
-}
-
-bool take_text(ByteView* rest, std::size_t max_len, std::string* text) {
-  ByteView field;
-  if (!take_field(rest, max_len, &field)) return false;
-  text->assign(field.begin(), field.end());
-  return true;
-}
-
-bool take_bytes(ByteView* rest, std::size_t max_len, Bytes* bytes) {
-  ByteView field;
-  if (!take_field(rest, max_len, &field)) return false;
-  bytes->assign(field.begin(), field.end());
-  return true;
-}
 
 struct KdfDeleter {
   void operator()(EVP_KDF* kdf) const { EVP_KDF_free(kdf); }
@@ -134,42 +101,49 @@ Bytes encode_protector(const Protector& protector) {
                     protector.key_ref.size() <= kMaxKeyRefLen &&
                     protector.blob.size() <= kMaxBlobLen && protector.canary.size() <= kMaxBlobLen;
   if (!fits) return {};
-  Bytes out = {kStoredFormat, static_cast<std::uint8_t>(protector.mechanism)};
-  out.insert(out.end(), protector.check.begin(), protector.check.end());
-  append_field(&out, as_bytes(protector.root_uri));
-  append_field(&out, as_bytes(protector.key_ref));
-  append_field(&out, protector.blob);
-  append_field(&out, protector.canary);
-  return out;
+  Encoder out;
+  out.u8(kStoredFormat);
+  out.u8(static_cast<std::uint8_t>(protector.mechanism));
+  out.raw(protector.check);
+  out.field(protector.root_uri);
+  out.field(protector.key_ref);
+  out.field(protector.blob);
+  out.field(protector.canary);
+  return out.take();
 }
 
 Result<Protector> decode_protector(ByteView stored) {
-  const Status damaged(Errc::kCorruption, "the stored protector is damaged",
-                       "restore it from a copy of the store");
+  Decoder in(stored);
   Protector protector;
-  constexpr std::size_t kHeadLen = 2 + sizeof protector.check;
-  if (stored.size() < kHeadLen || stored[0] != kStoredFormat) return damaged;
-  if (stored[1] != static_cast<std::uint8_t>(Mechanism::kAesKeyWrap)) return damaged;
+  const std::uint8_t format = in.u8();
+  const std::uint8_t mechanism = in.u8();
+  in.read_array(&protector.check);
+  protector.root_uri = in.text(kMaxRootUriLen);
+  protector.key_ref = in.text(kMaxKeyRefLen);
+  const ByteView blob = in.field(kMaxBlobLen);
+  const ByteView canary = in.field(kMaxBlobLen);
+  const bool known = mechanism == static_cast<std::uint8_t>(Mechanism::kAesKeyWrap);
+  if (!in.done() || format != kStoredFormat || !known) {
+    return Status(Errc::kCorruption, "the stored protector is damaged",
+                  "restore it from a copy of the store");
+  }
   protector.mechanism = Mechanism::kAesKeyWrap;
-  std::copy_n(stored.begin() + 2, protector.check.size(), protector.check.begin());
-  ByteView rest = stored.subspan(kHeadLen);
-  const bool whole = take_text(&rest, kMaxRootUriLen, &protector.root_uri) &&
-                     take_text(&rest, kMaxKeyRefLen, &protector.key_ref) &&
-                     take_bytes(&rest, kMaxBlobLen, &protector.blob) &&
-                     take_bytes(&rest, kMaxBlobLen, &protector.canary) && rest.empty();
-  if (!whole) return damaged;
+  protector.blob.assign(blob.begin(), blob.end());
+  protector.canary.assign(canary.begin(), canary.end());
   return protector;
 }
 
 Result<std::array<std::uint8_t, 16>> check_value(ByteView kek, const Protector& protector,
                                                  ByteView context) {
   if (kek.empty()) return Status(Errc::kInternal, "a check value needs a key");
-  Bytes message = {static_cast<std::uint8_t>(protector.mechanism)};
-  append_field(&message, context);
-  append_field(&message, as_bytes(protector.key_ref));
-  append_field(&message, protector.blob);
+  // Every part behind its length, so that no two lists of parts give the same message.
+  Encoder message;
+  message.u8(static_cast<std::uint8_t>(protector.mechanism));
+  message.field(context);
+  message.field(protector.key_ref);
+  message.field(protector.blob);
   REWRAP_ASSIGN(const SecretBuffer key, derive_check_key(kek));
-  REWRAP_ASSIGN(const auto mac, hmac_sha256(key.expose_secret(), message));
+  REWRAP_ASSIGN(const auto mac, hmac_sha256(key.expose_secret(), message.bytes()));
   std::array<std::uint8_t, 16> check{};
   std::copy_n(mac.begin(), check.size(), check.begin());
   return check;
