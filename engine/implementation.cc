@@ -1,6 +1,10 @@
 // The table of implementations in order of preference, and the choice among them.
 #include "engine/implementation.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <array>
 #include <mutex>
 
@@ -29,19 +33,33 @@ constexpr std::array kImplementations = {
                    [](const CpuFeatures&) { return true; }, make_openssl},
 };
 
+#if defined(__x86_64__)
+// CPUID leaf 7, ECX. Clang 14 does not know these names in __builtin_cpu_supports, unlike those of
+// the AVX family, for which the built-in also asks whether the operating system saves the
+// registers.
+constexpr unsigned kVaesBit = 1U << 9;
+constexpr unsigned kVpclmulqdqBit = 1U << 10;
+
 CpuFeatures detect_cpu() {
   CpuFeatures cpu;
-#if defined(__x86_64__)
   __builtin_cpu_init();
   cpu.aes = __builtin_cpu_supports("aes") != 0;
   cpu.avx2 = __builtin_cpu_supports("avx2") != 0;
   cpu.avx512 = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
                __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;
-  cpu.vaes = __builtin_cpu_supports("vaes") != 0;
-  cpu.vpclmulqdq = __builtin_cpu_supports("vpclmulqdq") != 0;
-#endif
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0) {
+    cpu.vaes = cpu.avx2 && (ecx & kVaesBit) != 0;
+    cpu.vpclmulqdq = cpu.avx2 && (ecx & kVpclmulqdqBit) != 0;
+  }
   return cpu;
 }
+#else
+CpuFeatures detect_cpu() { return {}; }
+#endif
 
 // Each implementation is tested once, before its first use, whichever thread comes first.
 Status tested_once(std::size_t index) {

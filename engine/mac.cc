@@ -10,8 +10,8 @@ namespace rewrap {
 
 struct Mac::Impl {
   struct Deleter {
-    void operator()(EVP_CIPHER_CTX* ctx) const {
-      EVP_CIPHER_CTX_free(ctx);
+    void operator()(EVP_CIPHER_CTX* owned) const {
+      EVP_CIPHER_CTX_free(owned);
     }  // wipes the key schedule
   };
   std::unique_ptr<EVP_CIPHER_CTX, Deleter> ctx;

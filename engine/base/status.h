@@ -117,6 +117,8 @@ class [[nodiscard]] Result {
   Status status_;
 };
 
+// NOLINTBEGIN(bugprone-macro-parentheses): names and declarations cannot stand in parentheses
+
 // REWRAP_TRY(expr) returns from the enclosing function if `expr`, a Status, is a failure.
 #define REWRAP_TRY(expr) REWRAP_TRY_IMPL_(REWRAP_JOIN_(status_, __COUNTER__), expr)
 #define REWRAP_TRY_IMPL_(status, expr)                                 \
@@ -128,13 +130,13 @@ class [[nodiscard]] Result {
 // function.
 #define REWRAP_ASSIGN(decl, expr) \
   REWRAP_ASSIGN_IMPL_(REWRAP_JOIN_(result_, __COUNTER__), decl, expr)
-#define REWRAP_ASSIGN_IMPL_(result, decl, expr)                                                   \
-  auto result = (expr);                                                                           \
-  if (!result.ok()) return result.status();                                                       \
-  decl = std::move(result).value() /* NOLINT(bugprone-macro-parentheses): `decl` is a declaration \
-                                    */
+#define REWRAP_ASSIGN_IMPL_(result, decl, expr) \
+  auto result = (expr);                         \
+  if (!result.ok()) return result.status();     \
+  decl = std::move(result).value()
 #define REWRAP_JOIN_(a, b) REWRAP_JOIN_IMPL_(a, b)
 #define REWRAP_JOIN_IMPL_(a, b) a##b
+// NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace rewrap
 

@@ -19,7 +19,7 @@ std::string format_time(std::uint64_t seconds) {
   std::tm utc{};
   std::array<char, 32> text{};
   gmtime_r(&time, &utc);
-  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  if (std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc) == 0) return "-";
   return text.data();
 }
 

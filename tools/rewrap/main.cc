@@ -81,7 +81,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   // A token behind a socket may go away while it is being written to; that must be an error, not
   // the end of the program.
-  std::signal(SIGPIPE, SIG_IGN);
+  static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
   if (const rewrap::Status status = rewrap::harden_process(); !status.ok())
     return rewrap::fail("start", status);
   rewrap::install_fault_handler();

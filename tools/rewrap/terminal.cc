@@ -108,7 +108,7 @@ ProgressBar::ProgressBar(std::string label, bool quiet)
     : label_(std::move(label)), active_(!quiet && isatty(STDERR_FILENO) != 0) {}
 
 ProgressBar::~ProgressBar() {
-  if (drawn_) std::fputs("\r\033[K", stderr);
+  if (drawn_) static_cast<void>(std::fputs("\r\033[K", stderr));
 }
 
 ProgressFn ProgressBar::callback() {
