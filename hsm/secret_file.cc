@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "engine/base/files.h"
+
 namespace rewrap {
 namespace {
 
@@ -71,15 +73,6 @@ Status write_all(int fd, ByteView bytes) {
     done += static_cast<std::size_t>(put);
   }
   if (fsync(fd) != 0) return Status::from_errno(errno, "fsync", "cannot make the key file durable");
-  return {};
-}
-
-Status sync_folder_of(const std::string& path) {
-  const std::string folder = path.substr(0, path.rfind('/') + 1);
-  const Descriptor fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.get() < 0) return Status::from_errno(errno, "open", "cannot open the key file's folder");
-  if (fsync(fd.get()) != 0)
-    return Status::from_errno(errno, "fsync", "cannot make the key file's name durable");
   return {};
 }
 
@@ -149,7 +142,7 @@ Status write_key_file(const std::string& path, ByteView key) {
     }
     if (status.ok()) status = write_all(fd.get(), key);
   }
-  if (status.ok()) status = sync_folder_of(path);
+  if (status.ok()) status = sync_directory(parent_directory(path));
   if (!status.ok()) unlink(path.c_str());
   return status;
 }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "engine/base/files.h"
 #include "engine/token_transform.h"
 #include "rekey/jsonl.h"
 #include "rekey/segment_walk.h"
@@ -52,7 +53,7 @@ class OutputFile {
     if (::link(partial_.c_str(), path_.c_str()) != 0) {
       return Status::from_errno(errno, "link", "the output file cannot be put in its place");
     }
-    return {};
+    return sync_directory(parent_directory(path_));
   }
 
  private:
@@ -118,7 +119,7 @@ class Exporter {
   Status write_as_is(const SegmentView& view, ByteView ids) {
     for (std::size_t slot = 0; slot < view.header.count; ++slot) {
       if (view.is_live(slot))
-        REWRAP_TRY(write_line(ids, slot, 32, view.wrap(slot), view.header.version));
+        REWRAP_TRY(write_line(ids, slot, kKekLen, view.wrap(slot), view.header.version));
     }
     return {};
   }
@@ -165,11 +166,7 @@ Result<ExportReport> export_deks(Store* store, const std::string& name, Keyring*
   const auto begin = std::chrono::steady_clock::now();
   REWRAP_ASSIGN(auto snapshot, store->snapshot());
   REWRAP_ASSIGN(const KeysetRecord keyset, load_keyset(*snapshot, name, keyring));
-  REWRAP_ASSIGN(const std::set<KekVersion> versions, versions_in_use(*snapshot, keyset));
-  for (const KekVersion version : versions) {
-    const auto opened = keyring->open(*snapshot, keyset, version);
-    if (!opened.ok()) return opened.status();
-  }
+  REWRAP_TRY(open_versions_in_use(*snapshot, keyset, keyring).status());
   std::optional<Kek> to_value;
   if (options.to != nullptr && options.to->access() == WrappingAccess::kValue) {
     REWRAP_ASSIGN(SecretBuffer value, options.to->take_value());

@@ -8,8 +8,6 @@
 namespace rewrap {
 namespace {
 
-constexpr std::size_t kKekLen = 32;
-
 // The MAC key is wrapped under its own KEK, so that whoever can use the KEK can check the store, in
 // every custody.
 Result<Bytes> wrap_mac_key(const Kek& kek, ByteView mac_key) {

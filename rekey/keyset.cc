@@ -283,7 +283,6 @@ Result<WrappedDek> get_dek(Store* store, const std::string& name, const DekId& i
   return WrappedDek{id,
                     view.header.algorithm,
                     view.header.version,
-                    32,
                     view.header.dek_len,
                     created_at(ids, slot),
                     Bytes(wrap.begin(), wrap.end())};

@@ -76,7 +76,6 @@ struct WrappedDek {
   DekId id{};
   WrapAlgorithm algorithm = WrapAlgorithm::kKw;
   KekVersion version = 0;
-  std::size_t kek_len = 32;
   std::size_t dek_len = 0;
   std::uint64_t created_at = 0;
   Bytes wrap;

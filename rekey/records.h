@@ -20,6 +20,7 @@ namespace rewrap {
 
 inline constexpr std::size_t kMaxKeysetNameLen = 64;
 inline constexpr std::size_t kMaxProtectors = 8;
+inline constexpr std::size_t kKekLen = 32;  // KEKs made here are AES-256
 
 // Custody is where the KEK is while DEKs are re-wrapped. Stored: never renumber.
 enum class Custody : std::uint8_t {

@@ -74,19 +74,6 @@ Status finish_rekey(Store* store, const std::string& name, const Keyring& keyrin
   return transaction->commit();
 }
 
-Status open_versions_in_use(Store* store, const KeysetRecord& keyset, Keyring* keyring) {
-  REWRAP_ASSIGN(auto snapshot, store->snapshot());
-  REWRAP_ASSIGN(const std::set<KekVersion> versions, versions_in_use(*snapshot, keyset));
-  for (const KekVersion version : versions) {
-    const auto opened = keyring->open(*snapshot, keyset, version);
-    // A header may name nonsense, or a version that is gone: then its segments are damaged, which
-    // the job reports. A root that does not answer is another matter.
-    if (!opened.ok() && opened.status().code() != Errc::kNotFound) return opened.status();
-    if (!opened.ok() && keyring->root_failed()) return opened.status();
-  }
-  return {};
-}
-
 // run_passes repeats the bulk work until nothing is left but what cannot be done. A second pass is
 // rare: it takes the segments that others changed while the first was reading them.
 Status run_passes(const RewrapJob& job, Store* store, RekeyReport* report) {
@@ -131,14 +118,19 @@ Result<RekeyReport> rekey(Store* store, const std::string& name, Keyring* keyrin
   REWRAP_ASSIGN(const KeysetLock lock, KeysetLock::acquire(store->directory(), unlocked.number));
   REWRAP_TRY(snapshot->refresh());
   REWRAP_ASSIGN(KeysetRecord keyset, load_keyset(*snapshot, name, keyring));
-  snapshot.reset();
 
   RekeyReport report;
   report.resumed = keyset.rekey_target != 0;
   report.deks = keyset.live_deks;
+  if (report.resumed && !options.root_uri.empty()) {
+    return Status(Errc::kConflict,
+                  "an unfinished rekey has its new KEK already, under its own root",
+                  "finish it first: run rewrap rekey without --root");
+  }
   // The old versions are opened before a new one is made: if a root cannot give them, nothing has
   // changed yet.
-  REWRAP_TRY(open_versions_in_use(store, keyset, keyring));
+  REWRAP_TRY(open_versions_in_use(*snapshot, keyset, keyring).status());
+  snapshot.reset();
   if (!report.resumed) REWRAP_TRY(start_rekey(store, &keyset, keyring, options.root_uri));
   keyring->release_roots();
   report.to_version = keyset.rekey_target;
@@ -167,7 +159,7 @@ Result<RekeyReport> rekey(Store* store, const std::string& name, Keyring* keyrin
 Result<RekeyReport> plan_rekey(Store* store, const std::string& name, Keyring* keyring) {
   REWRAP_ASSIGN(auto snapshot, store->snapshot());
   REWRAP_ASSIGN(const KeysetRecord keyset, load_keyset(*snapshot, name, keyring));
-  REWRAP_TRY(open_versions_in_use(store, keyset, keyring));
+  REWRAP_TRY(open_versions_in_use(*snapshot, keyset, keyring).status());
   RekeyReport report;
   report.resumed = keyset.rekey_target != 0;
   report.to_version = report.resumed ? keyset.rekey_target : keyset.current_version + 1;

@@ -62,7 +62,8 @@ struct RekeyReport {
 };
 
 // rekey runs a rekey, or goes on with an unfinished one. Blocks until it ends; safe to run again
-// after any failure. Errors: kConflict  another is running (R6)
+// after any failure. Errors: kConflict  another is running (R6), or one is unfinished and a root
+// was named
 //         the root's own; kExhausted, kIo from the store. What was committed stays.
 Result<RekeyReport> rekey(Store* store, const std::string& name, Keyring* keyring,
                           const RekeyOptions& options);

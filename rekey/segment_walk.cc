@@ -39,7 +39,8 @@ Result<Transform*> SegmentReader::transform_for(const SegmentHeader& header) {
   return at->second.get();
 }
 
-Result<std::set<KekVersion>> versions_in_use(Snapshot& snapshot, const KeysetRecord& keyset) {
+Result<std::set<KekVersion>> open_versions_in_use(Snapshot& snapshot, const KeysetRecord& keyset,
+                                                  Keyring* keyring) {
   std::set<KekVersion> versions;
   REWRAP_TRY(snapshot.for_each_segment(
       keyset.number, [&](SegmentNumber segment, ByteView value) -> Status {
@@ -47,6 +48,12 @@ Result<std::set<KekVersion>> versions_in_use(Snapshot& snapshot, const KeysetRec
         if (view.ok()) versions.insert(view->header.version);
         return {};
       }));
+  for (const KekVersion version : versions) {
+    const auto opened = keyring->open(snapshot, keyset, version);
+    const bool no_such_version =
+        opened.status().code() == Errc::kNotFound && !keyring->root_failed();
+    if (!opened.ok() && !no_such_version) return opened.status();
+  }
   return versions;
 }
 

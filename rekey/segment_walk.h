@@ -44,9 +44,11 @@ class SegmentReader {
   std::map<std::pair<KekVersion, std::size_t>, std::unique_ptr<Transform>> transforms_;
 };
 
-// versions_in_use gives the KEK versions that segments name. Segments whose header cannot be read
-// are left out: whoever reads them will report them.
-Result<std::set<KekVersion>> versions_in_use(Snapshot& snapshot, const KeysetRecord& keyset);
+// open_versions_in_use opens every KEK version that segments name, and gives them. A segment whose
+// header cannot be read, or names a version that does not exist, is damaged, not a failure: whoever
+// reads it will report it. Errors: as Keyring::open.
+Result<std::set<KekVersion>> open_versions_in_use(Snapshot& snapshot, const KeysetRecord& keyset,
+                                                  Keyring* keyring);
 
 // run_workers calls `body(worker)` on `num_threads` threads and waits for all; gives the first
 // failure.

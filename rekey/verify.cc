@@ -221,11 +221,8 @@ Result<VerifyReport> verify(Store* store, const std::string& name, Keyring* keyr
   const auto begin = std::chrono::steady_clock::now();
   REWRAP_ASSIGN(auto snapshot, store->snapshot());
   REWRAP_ASSIGN(const KeysetRecord keyset, load_keyset(*snapshot, name, keyring));
-  REWRAP_ASSIGN(const std::set<KekVersion> versions, versions_in_use(*snapshot, keyset));
-  for (const KekVersion version : versions) {
-    const auto opened = keyring->open(*snapshot, keyset, version);
-    if (!opened.ok() && keyring->root_failed()) return opened.status();
-  }
+  REWRAP_ASSIGN(const std::set<KekVersion> versions,
+                open_versions_in_use(*snapshot, keyset, keyring));
   keyring->release_roots();
 
   Tally tally(options.progress, keyset);

@@ -18,6 +18,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "engine/base/files.h"
 #include "rekey/store.h"
 
 namespace rewrap {
@@ -426,18 +427,6 @@ Status make_directory(const std::string& directory) {
                               "name another with --store, or make its parent directory");
   }
   return {};
-}
-
-// A new directory entry is durable only once its directory has been synced.
-Status sync_directory(const std::string& directory) {
-  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return Status::from_errno(errno, "open", "the store's directory cannot be opened");
-  const int rc = fsync(fd);
-  const int error = errno;
-  ::close(fd);
-  return rc == 0
-             ? Status()
-             : Status::from_errno(error, "fsync", "the store's directory cannot be made durable");
 }
 
 }  // namespace

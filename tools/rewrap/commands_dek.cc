@@ -68,7 +68,7 @@ int dek_get(const GlobalOptions& global, const GetArgs& args) {
     return dek.status().code() == Errc::kIntegrity ? kExitIncomplete : code;
   }
   print_json({{"id", format_uuid(id)},
-              {"alg", alg_name(dek->algorithm, dek->kek_len)},
+              {"alg", alg_name(dek->algorithm, kKekLen)},
               {"wrapped", encode_base64(dek->wrap)},
               {"kek_version", dek->version},
               {"dek_size", dek->dek_len},

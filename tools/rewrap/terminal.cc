@@ -18,7 +18,6 @@ namespace {
 constexpr std::size_t kMaxPinLen = 256;
 std::atomic<bool> interrupted{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "the flag is set in a signal handler");
-std::array<struct sigaction, 2> previous_actions;
 constexpr std::array kSignals = {SIGINT, SIGTERM};
 
 void on_signal(int) { interrupted = true; }
@@ -77,13 +76,11 @@ Interruptible::Interruptible() {
   interrupted = false;
   struct sigaction action {};
   action.sa_handler = on_signal;  // without SA_RESTART, so that a read of the terminal ends
-  for (std::size_t i = 0; i < kSignals.size(); ++i)
-    sigaction(kSignals[i], &action, &previous_actions[i]);
+  for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &action, &previous_[i]);
 }
 
 Interruptible::~Interruptible() {
-  for (std::size_t i = 0; i < kSignals.size(); ++i)
-    sigaction(kSignals[i], &previous_actions[i], nullptr);
+  for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &previous_[i], nullptr);
 }
 
 const std::atomic<bool>* Interruptible::flag() { return &interrupted; }

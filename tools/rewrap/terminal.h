@@ -3,8 +3,10 @@
 #ifndef REWRAP_TOOLS_REWRAP_TERMINAL_H_
 #define REWRAP_TOOLS_REWRAP_TERMINAL_H_
 
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <string>
 
 #include "engine/base/secret_buffer.h"
@@ -26,6 +28,9 @@ class Interruptible {
   Interruptible(const Interruptible&) = delete;
   Interruptible& operator=(const Interruptible&) = delete;
   [[nodiscard]] static const std::atomic<bool>* flag();
+
+ private:
+  std::array<struct sigaction, 2> previous_{};  // restored at the end, so that two may be nested
 };
 
 // ProgressBar draws on stderr, ten times a second at most, if that is a terminal.
