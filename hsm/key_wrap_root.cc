@@ -71,10 +71,9 @@ Status KeyWrapRoot::judge_damage(const Protector& protector) {
   if (canary.ok()) return damaged_blob();
   if (canary.code() != Errc::kIntegrity) return canary;
   if (protector.key_ref != key_ref()) {
-    return {
-        Errc::kDenied,
-        "the protector was made under another root key: token serial, key label or key id differ",
-        "name in the URI the token and the key that the protector's key reference shows"};
+    return {Errc::kDenied,
+            "the protector was made under another root key than the one its URI leads to now",
+            "bring back the token or the key file that the keyset was made with"};
   }
   return {
       Errc::kDenied, "another key is under this name: neither the KEK nor the canary opens",

@@ -45,8 +45,8 @@ Result<SecretBuffer> read_all(int fd, std::size_t max_len) {
     have += static_cast<std::size_t>(got);
   }
   if (have > max_len)
-    return Status(Errc::kInvalidArgument, "the secret file is longer than any such secret");
-  if (have == 0) return Status(Errc::kInvalidArgument, "the secret file is empty");
+    return Status(Errc::kInvalidArgument, "the key or PIN file is longer than any key or PIN");
+  if (have == 0) return Status(Errc::kInvalidArgument, "the key or PIN file is empty");
   buffer.shrink_to(have);
   return buffer;
 }

@@ -19,7 +19,8 @@ static_assert(kBufferLen > 2 * kMaxLineLen);
 }  // namespace
 
 Result<LineReader> LineReader::open(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // O_NONBLOCK: a named pipe is to be refused below, not waited for.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   if (fd < 0) return Status::from_errno(errno, "open", "the input file cannot be opened");
   LineReader reader(fd, 0);
   struct stat info {};

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "rekey/keyset_lock.h"
 #include "rekey/rewrap_job.h"
@@ -111,6 +112,10 @@ Result<RekeyReport> rekey(Store* store, const std::string& name, Keyring* keyrin
       options.implementation == nullptr) {
     return Status(Errc::kInvalidArgument,
                   "a rekey runs on 1 to 256 threads and one implementation");
+  }
+  if (!std::isfinite(options.max_deks_per_second) || options.max_deks_per_second < 0) {
+    return Status(Errc::kInvalidArgument,
+                  "a rate is a number of DEKs per second, or 0 for no limit");
   }
   const auto begin = std::chrono::steady_clock::now();
   REWRAP_ASSIGN(auto snapshot, store->snapshot());

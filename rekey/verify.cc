@@ -17,7 +17,7 @@ class Tally {
   Tally(const ProgressFn& progress, const KeysetRecord& keyset)
       : progress_(progress), total_(keyset.live_deks), sound_(keyset.num_segments) {}
 
-  void find(SegmentNumber segment, std::optional<DekId> id, const Status& what) {
+  void find(std::optional<SegmentNumber> segment, std::optional<DekId> id, const Status& what) {
     const std::lock_guard lock(mutex_);
     ++num_findings_;
     if (findings_.size() < kMaxFindings) findings_.push_back({segment, id, what});
@@ -143,7 +143,7 @@ class IndexCheck {
         }));
     if (reached < live) {
       tally_->find(
-          0, std::nullopt,
+          std::nullopt, std::nullopt,
           Status(Errc::kCorruption, "some DEKs cannot be reached: the index has lost their ids"));
       tally_->take_back(live - reached);
     }
@@ -238,7 +238,7 @@ Result<VerifyReport> verify(Store* store, const std::string& name, Keyring* keyr
   report.deks = std::min(keyset.live_deks, after.live_deks);
   report.ok = std::min(tally.ok(), report.deks);
   if (tally.clean() && report.ok < report.deks) {
-    tally.find(0, std::nullopt,
+    tally.find(std::nullopt, std::nullopt,
                Status(Errc::kCorruption, "the segments hold fewer DEKs than the keyset says"));
   }
   report.damaged = report.deks - report.ok;

@@ -15,8 +15,8 @@ namespace rewrap {
 inline constexpr std::size_t kMaxFindings = 100;
 
 struct Finding {
-  SegmentNumber segment = 0;
-  std::optional<DekId> id;  // absent if the whole segment is concerned
+  std::optional<SegmentNumber> segment;  // absent if the keyset as a whole is concerned
+  std::optional<DekId> id;               // absent if the whole segment is concerned
   Status what;
 };
 

@@ -70,7 +70,11 @@ Status check(int rc, Literal call) {
     default:
       break;
   }
-  if (rc > 0) return Status::from_errno(rc, call, "the store cannot be read or written");
+  if (rc > 0) {
+    return Status::from_errno(
+        rc, call, "the store cannot be read or written; nothing that was committed is lost",
+        "check the disk and its free space, then run the same command again");
+  }
   return fail(Errc::kInternal, "LMDB refused an operation", "");
 }
 

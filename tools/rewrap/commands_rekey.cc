@@ -139,7 +139,9 @@ struct VerifyArgs {
 
 void print_findings(const VerifyReport& report) {
   for (const Finding& finding : report.findings) {
-    std::cerr << "rewrap: damaged: segment " << finding.segment;
+    std::cerr << "rewrap: damaged: ";
+    if (finding.segment) std::cerr << "segment " << *finding.segment;
+    if (!finding.segment) std::cerr << "keyset";
     if (finding.id) std::cerr << ", DEK " << format_uuid(*finding.id);
     std::cerr << ": " << finding.what.describe() << '\n';
   }
@@ -220,7 +222,8 @@ void add_rekey_commands(const Cli& cli) {
                    "at most so many DEKs per second (default: no limit)")
       ->check(CLI::Range(1.0, 1e12));
   verb->add_flag("--accept-damaged-segments", rekey_args->accept_damaged_segments,
-                 "re-wrap the DEKs that open in segments that fail authentication");
+                 "re-wrap the DEKs that open in segments that fail authentication; whoever uses it "
+                 "answers for it");
 
   auto verify_args = std::make_shared<VerifyArgs>();
   verb = cli.add_verb(cli.app, "verify", "prove that every DEK is there, in its place, and opens",

@@ -1,5 +1,8 @@
 // rewrap: moves every DEK of a keyset from an old KEK to a new one. This file parses the command
 // line and dispatches.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
@@ -42,6 +45,16 @@ void add_global_options(CLI::App* app, rewrap::GlobalOptions* global) {
   app->set_version_flag("--version", std::string("rewrap ") + REWRAP_VERSION);
 }
 
+// A file opened while one of the standard descriptors is closed would get its number, and the next
+// message would go into that file: the store's, say. Filled with the wrong direction, such a
+// descriptor fails as a closed one does.
+void fill_standard_descriptors() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (fcntl(fd, F_GETFD) >= 0) continue;
+    if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) std::abort();
+  }
+}
+
 int usage_error(const CLI::ParseError& error) {
   std::cerr << "rewrap: error: " << error.what()
             << "\nrewrap: hint: rewrap --help, or rewrap VERB --help\n";
@@ -79,9 +92,11 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // A token behind a socket may go away while it is being written to; that must be an error, not
-  // the end of the program.
+  fill_standard_descriptors();
+  // A token behind a socket may go away while it is being written to, and a file may meet its size
+  // limit; each must be an error, not the end of the program.
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
+  static_cast<void>(std::signal(SIGXFSZ, SIG_IGN));
   if (const rewrap::Status status = rewrap::harden_process(); !status.ok())
     return rewrap::fail("start", status);
   rewrap::install_fault_handler();
