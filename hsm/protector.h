@@ -22,6 +22,10 @@ enum class Mechanism : std::uint8_t {
 // mechanism_name gives the standard's name, e.g. "AES-KW (RFC 3394)".
 const char* mechanism_name(Mechanism mechanism);
 
+// root_keeps_state says whether a root itself keeps something for each protector of this mechanism,
+// which Root::destroy then has to remove. A wrapped blob is all there is of a KEK under AES-KW.
+constexpr bool root_keeps_state(Mechanism mechanism) { return mechanism != Mechanism::kAesKeyWrap; }
+
 struct Protector {
   std::string root_uri;  // as given by the operator; never holds a PIN
   Mechanism mechanism = Mechanism::kAesKeyWrap;

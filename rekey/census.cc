@@ -112,17 +112,19 @@ Result<Census> take_census(Snapshot& snapshot, const std::string& name) {
 
 Status decommission(Store* store, const std::string& name, KekVersion version, Keyring* keyring) {
   KekVersionRecord record;
-  KeysetRecord keyset;
-  {
-    REWRAP_ASSIGN(auto snapshot, store->snapshot());
-    REWRAP_ASSIGN(keyset, peek_keyset(*snapshot, name));
-    REWRAP_TRY(check_gate(*snapshot, name, version, &record));
-  }
-  // From here no rekey can start; and no new DEK can come under an old version (R3).
-  REWRAP_ASSIGN(const KeysetLock lock, KeysetLock::acquire(store->directory(), keyset.number));
-  REWRAP_TRY(keyring->destroy(record));
+  REWRAP_ASSIGN(auto snapshot, store->snapshot());
+  REWRAP_TRY(
+      check_gate(*snapshot, name, version, &record));  // before the root is asked for anything
+  REWRAP_ASSIGN(const KeysetRecord keyset, load_keyset(*snapshot, name, keyring));
+  snapshot.reset();
+  const auto lock = KeysetLock::acquire(store->directory(), keyset.number);
+  if (!lock.ok()) return lock.status();
+  // What counts is the gate in the transaction, with the keyset's record authenticated: no rekey
+  // can start now, and no new DEK can come under an old version (R3).
   REWRAP_ASSIGN(auto transaction, store->begin());
+  REWRAP_TRY(reload_keyset(*transaction, name, *keyring).status());
   REWRAP_TRY(check_gate(*transaction, name, version, &record));
+  REWRAP_TRY(keyring->destroy(record));
   record.state = KekState::kDestroyed;
   record.destroyed_at = now_seconds();
   record.protectors.clear();

@@ -21,7 +21,8 @@ namespace {
 // file is never taken for a whole.
 class OutputFile {
  public:
-  explicit OutputFile(const std::string& path) : path_(path), partial_(path + ".partial") {}
+  explicit OutputFile(const std::string& path)
+      : path_(path), partial_(path + ".partial." + std::to_string(getpid())) {}
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
   ~OutputFile() {
@@ -35,7 +36,7 @@ class OutputFile {
       return Status(Errc::kAlreadyExists, "the output file exists",
                     "name another, or remove it first");
     }
-    fd_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    fd_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     return fd_ >= 0 ? Status()
                     : Status::from_errno(errno, "open", "the output file cannot be made");
   }

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "engine/token_transform.h"
@@ -81,6 +83,7 @@ class Importer {
   Status check_file() {
     REWRAP_ASSIGN(auto snapshot, store_->snapshot());
     std::vector<std::pair<DekId, std::uint64_t>> ids;
+    std::set<Kind> kinds;
     REWRAP_TRY(for_each_line(0, [&](std::uint64_t number, const Result<WrapLine>& line) -> Status {
       ++report_.lines;
       if (!line.ok()) {
@@ -95,6 +98,12 @@ class Importer {
         problem(number,
                 Status(Errc::kAlreadyExists, "the keyset already has a DEK of this id",
                        "if an earlier import was interrupted, add --skip-existing to finish it"));
+      }
+      const Kind kind(line->algorithm, line->dek_len);
+      if (kinds.insert(kind)
+              .second) {  // what the KEK cannot open is told before anything is stored
+        const auto transform = make_transform(kind);
+        if (!transform.ok()) problem(number, transform.status());
       }
       ids.emplace_back(line->id, number);
       return {};
@@ -144,36 +153,36 @@ class Importer {
     return status;
   }
 
+  Result<std::unique_ptr<Transform>> make_transform(Kind kind) {
+    const WrapSide to{keyset_.algorithm, &keyring_->find(keyset_.current_version)->kek};
+    return make_import_transform(*options_.implementation, options_.from,
+                                 from_value_ ? &*from_value_ : nullptr, kind.first, to,
+                                 kind.second);
+  }
+
   Status store_batch(Kind kind, const Batch& batch) {
-    const OpenVersion* current = keyring_->find(keyset_.current_version);
-    const WrapSide to{keyset_.algorithm, &current->kek};
-    REWRAP_ASSIGN(auto transform, make_import_transform(*options_.implementation, options_.from,
-                                                        from_value_ ? &*from_value_ : nullptr,
-                                                        kind.first, to, kind.second));
+    REWRAP_ASSIGN(auto transform, make_transform(kind));
     NewDeks deks;
     deks.version = keyset_.current_version;
     deks.dek_len = kind.second;
     deks.wraps.resize(batch.ids.size() * transform->out_len());
     Bytes verdicts(batch.ids.size());
     REWRAP_TRY(transform->run(batch.wraps, deks.wraps, verdicts));
-    const auto damaged = split(kind, batch, verdicts, &deks);
+    split(kind, batch, verdicts, &deks);
     REWRAP_TRY(append_deks(store_, name_, *keyring_, deks));
-    REWRAP_TRY(quarantine_foreign(store_, name_, *keyring_, damaged));
     report_.imported += deks.ids.size();
-    report_.quarantined += damaged.size();
+    report_.quarantined += deks.damaged.size();
     return {};
   }
 
-  // split keeps the intact DEKs in `deks` and gives the others in their foreign wrap.
-  static std::vector<ForeignDamage> split(Kind kind, const Batch& batch, ByteView verdicts,
-                                          NewDeks* deks) {
-    std::vector<ForeignDamage> damaged;
+  // split keeps the intact DEKs in `deks`, and the others in their foreign wrap.
+  static void split(Kind kind, const Batch& batch, ByteView verdicts, NewDeks* deks) {
     const std::size_t in_len = batch.wraps.size() / batch.ids.size();
     const std::size_t out_len = deks->wraps.size() / batch.ids.size();
     for (std::size_t k = 0; k < batch.ids.size(); ++k) {
       if (verdicts[k] != kIntact) {
         const ByteView wrap = ByteView(batch.wraps).subspan(k * in_len, in_len);
-        damaged.push_back({batch.ids[k], kind.first, Bytes(wrap.begin(), wrap.end())});
+        deks->damaged.push_back({batch.ids[k], kind.first, Bytes(wrap.begin(), wrap.end())});
         continue;
       }
       std::memmove(deks->wraps.data() + deks->ids.size() * out_len,
@@ -181,7 +190,6 @@ class Importer {
       deks->ids.push_back(batch.ids[k]);
     }
     deks->wraps.resize(deks->ids.size() * out_len);
-    return damaged;
   }
 
   Store* store_;

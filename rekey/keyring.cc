@@ -100,6 +100,8 @@ Result<KekVersionRecord> Keyring::create(const DekId& keyset_uuid, KekVersion ve
 
 Status Keyring::destroy(const KekVersionRecord& record) {
   for (const Protector& protector : record.protectors) {
+    // A root that keeps nothing need not be there any more: it may be the reason for the rekey.
+    if (!root_keeps_state(protector.mechanism)) continue;
     REWRAP_ASSIGN(Root * root, this->root(protector.root_uri));
     const Status status = root->destroy(protector);
     root_failed_ = !status.ok();

@@ -116,6 +116,21 @@ class Appender {
   std::size_t done_ = 0;
 };
 
+// The first damaged wrap of an id is kept; a later one, or one of a DEK that the keyset holds, is
+// still in the file that it came from.
+Status quarantine_foreign(Transaction* transaction, KeysetNumber keyset,
+                          const std::vector<ForeignDamage>& damaged) {
+  for (const ForeignDamage& dek : damaged) {
+    if (transaction->find(keyset, dek.id).ok() || transaction->quarantined(keyset, dek.id).ok()) {
+      continue;
+    }
+    const QuarantineRecord record{QuarantineReason::kImport, dek.algorithm, 0, now_seconds(),
+                                  dek.wrap};
+    REWRAP_TRY(transaction->put_quarantined(keyset, dek.id, encode(record)));
+  }
+  return {};
+}
+
 // New key bytes are in locked memory until they are wrapped: 1 MiB for 64-byte DEKs, well under the
 // usual lock limit of 8 MiB.
 constexpr std::size_t kGenerateBatch = 8 * kMaxSegmentDeks;
@@ -201,7 +216,7 @@ Result<std::vector<KeysetRecord>> list_keysets(Store* store) {
 
 Status append_deks(Store* store, const std::string& name, const Keyring& keyring,
                    const NewDeks& deks) {
-  if (deks.ids.empty()) return {};
+  if (deks.ids.empty() && deks.damaged.empty()) return {};
   REWRAP_ASSIGN(auto transaction, store->begin());
   REWRAP_ASSIGN(KeysetRecord keyset, reload_keyset(*transaction, name, keyring));
   if (keyset.current_version != deks.version) {
@@ -213,22 +228,9 @@ Status append_deks(Store* store, const std::string& name, const Keyring& keyring
       deks.wraps.size() == deks.ids.size() * wrapped_len(keyset.algorithm, deks.dek_len);
   if (!fits) return Status(Errc::kInvalidArgument, "a batch of new DEKs has the wrong size");
   REWRAP_ASSIGN(Mac mac, keyring.find(deks.version)->make_mac());
-  REWRAP_TRY(Appender(transaction.get(), &keyset, deks, &mac).run());
+  if (!deks.ids.empty()) REWRAP_TRY(Appender(transaction.get(), &keyset, deks, &mac).run());
+  REWRAP_TRY(quarantine_foreign(transaction.get(), keyset.number, deks.damaged));
   REWRAP_TRY(store_keyset(transaction.get(), keyset, keyring));
-  return transaction->commit();
-}
-
-Status quarantine_foreign(Store* store, const std::string& name, const Keyring& keyring,
-                          const std::vector<ForeignDamage>& damaged) {
-  if (damaged.empty()) return {};
-  REWRAP_ASSIGN(auto transaction, store->begin());
-  REWRAP_ASSIGN(const KeysetRecord keyset, reload_keyset(*transaction, name, keyring));
-  for (const ForeignDamage& dek : damaged) {
-    if (transaction->find(keyset.number, dek.id).ok()) continue;
-    const QuarantineRecord record{QuarantineReason::kImport, dek.algorithm, 0, now_seconds(),
-                                  dek.wrap};
-    REWRAP_TRY(transaction->put_quarantined(keyset.number, dek.id, encode(record)));
-  }
   return transaction->commit();
 }
 
@@ -241,8 +243,9 @@ Result<std::vector<DekId>> generate_deks(Store* store, const std::string& name, 
     const auto batch =
         static_cast<std::size_t>(std::min<std::uint64_t>(kGenerateBatch, count - ids.size()));
     auto made = generate_batch(store, name, keyring, batch, dek_len, implementation);
-    if (made.status().code() == Errc::kConflict)
-      continue;  // a rekey began meanwhile: these were never stored
+    // A rekey began meanwhile: these were never stored. A root's conflict (two keys of one name) is
+    // another matter.
+    if (made.status().code() == Errc::kConflict && !keyring->root_failed()) continue;
     if (!made.ok()) return made.status();
     ids.insert(ids.end(), made->begin(), made->end());
     if (progress) progress({ids.size(), count});

@@ -40,30 +40,29 @@ Result<std::vector<KeysetRecord>> list_keysets(Store* store);
 // The most DEKs that one append takes, and so one transaction: 64 segments.
 inline constexpr std::size_t kMaxAppendDeks = 64 * kMaxSegmentDeks;
 
-// NewDeks are wraps under one KEK version, ready to be stored.
-struct NewDeks {
-  KekVersion version = 0;
-  std::size_t dek_len = 0;
-  std::vector<DekId> ids;
-  Bytes wraps;  // in the order of `ids`
-};
-
-// append_deks adds DEKs to a keyset in one transaction: the last segment is filled up, then new
-// ones are made. An id whose DEK is in quarantine is taken anew: that is how a damaged DEK is
-// replaced by a good copy. Errors: kAlreadyExists  an id is in the keyset; nothing was added
-//         kConflict       `version` is no longer current (R3): wrap again under the new one
-Status append_deks(Store* store, const std::string& name, const Keyring& keyring,
-                   const NewDeks& deks);
-
-// quarantine_foreign puts DEKs that failed at import aside, in one transaction; ids that the keyset
-// knows are left alone.
+// ForeignDamage is a DEK that did not open at import, in its foreign wrap.
 struct ForeignDamage {
   DekId id{};
   WrapAlgorithm algorithm = WrapAlgorithm::kKw;
   Bytes wrap;
 };
-Status quarantine_foreign(Store* store, const std::string& name, const Keyring& keyring,
-                          const std::vector<ForeignDamage>& damaged);
+
+// NewDeks are wraps under one KEK version, ready to be stored.
+struct NewDeks {
+  KekVersion version = 0;
+  std::size_t dek_len = 0;
+  std::vector<DekId> ids;
+  Bytes wraps;                              // in the order of `ids`
+  std::vector<ForeignDamage> damaged = {};  // to be put in quarantine in the same transaction
+};
+
+// append_deks adds DEKs to a keyset, and the damaged ones to its quarantine, in one transaction:
+// the last segment is filled up, then new ones are made. An id whose DEK is in quarantine is taken
+// anew: that is how a damaged DEK is replaced by a good copy. Errors: kAlreadyExists  an id is in
+// the keyset; nothing was added
+//         kConflict       `version` is no longer current (R3): wrap again under the new one
+Status append_deks(Store* store, const std::string& name, const Keyring& keyring,
+                   const NewDeks& deks);
 
 // generate_deks makes `count` new random DEKs and gives their ids.
 Result<std::vector<DekId>> generate_deks(Store* store, const std::string& name, Keyring* keyring,

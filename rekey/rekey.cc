@@ -67,6 +67,24 @@ Status start_rekey(Store* store, KeysetRecord* keyset, Keyring* keyring, std::st
   return transaction->commit();
 }
 
+// A rekey that was interrupted may have put DEKs aside before: they count, or its last run would
+// say "done" (R7).
+Result<std::uint64_t> count_set_aside(Store* store, const KeysetRecord& keyset) {
+  REWRAP_ASSIGN(auto snapshot, store->snapshot());
+  REWRAP_ASSIGN(const ByteView stored, snapshot->kek_version(keyset.number, keyset.rekey_target));
+  REWRAP_ASSIGN(const KekVersionRecord target, decode_kek_version(stored));
+  std::uint64_t count = 0;
+  REWRAP_TRY(
+      snapshot->for_each_quarantined(keyset.number, [&](const DekId&, ByteView value) -> Status {
+        REWRAP_ASSIGN(const QuarantineRecord record, decode_quarantine(value));
+        const bool ours =
+            record.reason == QuarantineReason::kRekey && record.since >= target.created_at;
+        count += ours ? 1 : 0;
+        return {};
+      }));
+  return count;
+}
+
 Status finish_rekey(Store* store, const std::string& name, const Keyring& keyring) {
   REWRAP_ASSIGN(auto transaction, store->begin());
   REWRAP_ASSIGN(KeysetRecord keyset, reload_keyset(*transaction, name, keyring));
@@ -153,6 +171,9 @@ Result<RekeyReport> rekey(Store* store, const std::string& name, Keyring* keyrin
                       options.progress};
   REWRAP_TRY(run_passes(job, store, &report));
   if (report.from_version == 0) report.from_version = report.to_version - 1;
+  if (report.resumed) {
+    REWRAP_ASSIGN(report.quarantined, count_set_aside(store, keyset));
+  }
   // Damaged segments still name an old version, so the rekey stays unfinished; quarantined DEKs
   // have left their segments.
   if (!report.stopped && report.damaged_segments.empty())

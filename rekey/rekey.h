@@ -50,7 +50,7 @@ struct RekeyReport {
   bool stopped = false;    // ended by RekeyOptions::stop; run again to go on
   std::uint64_t deks = 0;  // DEKs in the keyset when it began, without those in quarantine
   std::uint64_t rewrapped = 0;
-  std::uint64_t quarantined = 0;                // put aside by this run
+  std::uint64_t quarantined = 0;  // put aside by this rekey, earlier runs of it included
   std::vector<SegmentNumber> damaged_segments;  // left under their old version; sorted
   std::vector<SegmentNumber>
       accepted_segments;  // re-wrapped although they failed authentication; sorted

@@ -135,18 +135,34 @@ class Worker {
     Result<SegmentView> view = reader_.read(segment, value.value());
     if (view.status().code() == Errc::kCorruption) {
       out.failed_authentication = true;
-      if (job_.accept_damaged_segments)
-        view = parse_segment(value.value(), job_.keyset.uuid, segment);
+      if (job_.accept_damaged_segments) view = parse_unproven(segment, value.value());
       if (!view.ok() || job_.keyring->find(view->header.version) == nullptr) return out;
     } else if (!view.ok()) {
       return view.status();
     }
     if (view->header.version == job_.target) return out;  // someone else has done it
-    REWRAP_TRY(rewrap_view(view.value(), &out));
+    const Status status = rewrap_view(view.value(), &out);
+    if (status.code() == Errc::kCorruption || status.code() == Errc::kNotFound) {
+      // A damaged DEK whose id cannot be told, because the ids column is damaged as well: the
+      // segment stays as it is.
+      out = {};
+      out.segment = segment;
+      out.failed_authentication = true;
+      return out;
+    }
+    REWRAP_TRY(status);
     return out;
   }
 
  private:
+  // For --accept-damaged-segments. At least the number of DEKs must agree with the bitmap: a slot
+  // that is wrongly taken for empty would be a DEK lost without a word.
+  Result<SegmentView> parse_unproven(SegmentNumber segment, ByteView value) {
+    REWRAP_ASSIGN(const SegmentView view, parse_segment(value, job_.keyset.uuid, segment));
+    REWRAP_TRY(check_live_count(view));
+    return view;
+  }
+
   Status rewrap_view(const SegmentView& view, Rewrapped* out) {
     SegmentHeader header = view.header;
     header.version = job_.target;
@@ -228,7 +244,7 @@ class Writer {
     for (const Rewrapped& item : group) REWRAP_TRY(write_segment(transaction.get(), item, &next));
     const std::uint64_t quarantined = next.quarantined - outcome_.quarantined;
     if (quarantined != 0) {
-      keyset.live_deks -= quarantined;
+      keyset.live_deks -= std::min(keyset.live_deks, quarantined);
       REWRAP_TRY(store_keyset(transaction.get(), keyset, *job_.keyring));
     }
     REWRAP_TRY(transaction->commit());
@@ -248,6 +264,8 @@ class Writer {
       return {};  // changed since it was read: the next pass takes it
     REWRAP_TRY(transaction->put_wraps(job_.keyset.number, item.segment, item.value));
     for (const DamagedDek& dek : item.damaged) {
+      // What is kept already is never overwritten (R7).
+      if (transaction->quarantined(job_.keyset.number, dek.id).ok()) continue;
       REWRAP_TRY(transaction->put_quarantined(job_.keyset.number, dek.id, encode(dek.record)));
     }
     outcome->rewrapped += item.num_deks;

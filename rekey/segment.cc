@@ -86,9 +86,12 @@ Status authenticate_segment(const SegmentView& view, Mac* mac) {
   if (status.code() == Errc::kIntegrity)
     return damaged("a segment fails authentication: it was damaged or changed");
   REWRAP_TRY(status);
-  if (count_live(view.bitmap) != view.header.live)
-    return damaged("a segment's count of DEKs is wrong");
-  return {};
+  return check_live_count(view);
+}
+
+Status check_live_count(const SegmentView& view) {
+  if (count_live(view.bitmap) == view.header.live) return {};
+  return damaged("a segment's count of DEKs is wrong");
 }
 
 Status authenticate_ids(const SegmentView& view, ByteView ids) {

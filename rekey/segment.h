@@ -63,6 +63,11 @@ Result<SegmentView> parse_segment(ByteView value, const DekId& keyset_uuid, Segm
 // authenticate_segment checks the tag; `mac` must be of the header's version. Errors: kCorruption.
 Status authenticate_segment(const SegmentView& view, Mac* mac);
 
+// check_live_count compares the header's number of DEKs with the bitmap: part of
+// authenticate_segment, and all that can be asked of a segment whose tag is wrong.
+// Errors: kCorruption.
+Status check_live_count(const SegmentView& view);
+
 // authenticate_ids checks that the ids column is the one the header names. Errors: kCorruption.
 Status authenticate_ids(const SegmentView& view, ByteView ids);
 

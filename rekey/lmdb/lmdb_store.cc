@@ -27,6 +27,7 @@ namespace {
 // Address space only; the file grows as needed. Room for about 200 million DEKs.
 constexpr std::size_t kMapLen = std::size_t{64} << 30;
 constexpr unsigned kMaxReaders = 512;
+constexpr std::size_t kMaxUnwrittenPages = 64;
 constexpr const char* kDataFile = "/data.mdb";
 constexpr std::string_view kFormatKey = "format";
 constexpr std::string_view kNextKeysetKey = "next keyset";
@@ -56,6 +57,8 @@ Status check(int rc, Literal call) {
       return fail(Errc::kUnsupported, "the store was written by another version of LMDB",
                   "use the program that wrote it");
     case MDB_MAP_FULL:
+      return fail(Errc::kExhausted, "the store has reached its largest size",
+                  "use a second store for further keysets");
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
@@ -339,7 +342,9 @@ class LmdbStore final : public Store {
 
  private:
   // LMDB maps the file, so a page that the file has lost would be a bus error in the middle of a
-  // job. Better to know now.
+  // job. Better to know now. A few pages may be missing from a sound file: those that a transaction
+  // allocated at the end and freed again before they were ever written. They are given back as
+  // zeros; if they did hold something, its tag or LMDB's page header tells.
   Status check_file_len() {
     MDB_envinfo info{};
     MDB_stat stat{};
@@ -348,15 +353,21 @@ class LmdbStore final : public Store {
     int fd = -1;
     REWRAP_TRY(check(mdb_env_get_fd(env_, &fd), "mdb_env_get_fd"));
     struct stat file {};
-    if (fstat(fd, &file) != 0)
+    if (fstat(fd, &file) != 0) {
       return Status::from_errno(errno, "fstat", "the store cannot be read");
-    const auto pages_used = static_cast<std::uint64_t>(info.me_last_pgno) + 1;
-    if (static_cast<std::uint64_t>(file.st_size) < pages_used * stat.ms_psize) {
+    }
+    const auto want = static_cast<off_t>((info.me_last_pgno + 1) * stat.ms_psize);
+    if (file.st_size >= want) return {};
+    const auto page = static_cast<off_t>(stat.ms_psize);
+    const bool whole_pages = file.st_size % page == 0;  // LMDB writes no others
+    if (!whole_pages || want - file.st_size > static_cast<off_t>(kMaxUnwrittenPages) * page) {
       return Status(Errc::kCorruption,
                     "the store's data file is shorter than its contents: it was truncated",
                     "restore the directory from a backup");
     }
-    return {};
+    // Unlike ftruncate, fallocate cannot shorten a file that another process has just extended.
+    if (fallocate(fd, 0, file.st_size, want - file.st_size) == 0) return {};
+    return Status::from_errno(errno, "fallocate", "the store's data file cannot be extended");
   }
 
   // A store is made in one transaction, and only in an empty file: a second creator, or one that
@@ -433,6 +444,18 @@ Status make_directory(const std::string& directory) {
   return {};
 }
 
+// Whoever can write the store names the PKCS#11 module that is loaded for it.
+Status check_directory(const std::string& directory) {
+  struct stat info {};
+  if (stat(directory.c_str(), &info) != 0) {
+    return Status::from_errno(errno, "stat", "the store's directory cannot be examined");
+  }
+  const bool ours = info.st_uid == geteuid() || info.st_uid == 0;
+  if (ours && (info.st_mode & (S_IWGRP | S_IWOTH)) == 0) return {};
+  return Status(Errc::kDenied, "others may write the store's directory, or own it",
+                "make it yours alone: chown and chmod 700, and ask who may have changed it");
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Store>> open_store(const std::string& directory, OpenMode mode) {
@@ -443,9 +466,10 @@ Result<std::unique_ptr<Store>> open_store(const std::string& directory, OpenMode
                   "name it with --store, or make one with: rewrap keyset create NAME --root URI");
   }
   if (!exists) REWRAP_TRY(make_directory(directory));
+  REWRAP_TRY(check_directory(directory));
   auto store = std::make_unique<LmdbStore>(directory);
   REWRAP_TRY(store->open(create));
-  if (!exists) {
+  if (create) {  // also if the file was there: its maker may not have come to sync it
     REWRAP_TRY(sync_directory(directory));
     REWRAP_TRY(sync_directory(directory + "/.."));
   }

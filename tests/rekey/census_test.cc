@@ -35,6 +35,31 @@ TEST_F(GateTest, R4ADecommissionedVersionIsGone) {
   EXPECT_EQ(let_go(1).code(), Errc::kNotFound);
 }
 
+TEST_F(GateTest, R4TheOldRootNeedNotBeThereAnyMore) {
+  generate(100);
+  const std::string other = "file:" + directory_.path() + "/other.key";
+  ASSERT_TRUE(create_root_key(other, root_options()).ok());
+  RekeyOptions options;
+  options.implementation = &implementation();
+  options.root_uri = other;
+  ASSERT_TRUE(ok_value(rekey(store_.get(), kName, new_keyring().get(), options)).complete());
+  ASSERT_TRUE(verify_all().certified);
+  ASSERT_EQ(unlink((directory_.path() + "/root.key").c_str()), 0);
+  EXPECT_TRUE(let_go(1).ok());
+}
+
+TEST_F(GateTest, R4RefusesOnAForgedVerify) {
+  generate(10);
+  rekey_all();
+  auto transaction = ok_value(store_->begin());
+  KeysetRecord forged = census().keyset;
+  forged.verified_version = forged.current_version;
+  Mac wrong = ok_value(Mac::create(Bytes(kMacKeyLen, 1)));
+  ASSERT_TRUE(transaction->put_keyset(kName, ok_value(seal_keyset(forged, &wrong))).ok());
+  ASSERT_TRUE(transaction->commit().ok());
+  EXPECT_EQ(let_go(1).code(), Errc::kCorruption);
+}
+
 TEST_F(GateTest, R4RefusesTheCurrentVersion) {
   generate(10);
   verify_all();

@@ -185,6 +185,89 @@ TEST_F(RekeyTest, R7AGoodCopyReplacesAQuarantinedDek) {
   EXPECT_EQ(append_deks(store_.get(), kName, *keyring, deks).code(), Errc::kAlreadyExists);
 }
 
+TEST_F(RekeyTest, R7AnInterruptedRekeyRemembersWhatItSetAside) {
+  add_damaged();
+  generate(20 * kMaxSegmentDeks);
+  StopAfter after;
+  RekeyOptions options;
+  options.implementation = &implementation();
+  options.num_threads = 1;
+  options.max_deks_per_second = kOneSegmentPerGroup;
+  options.stop = &after.stop;
+  options.progress = after.progress(1);
+  const RekeyReport first = ok_value(rekey(store_.get(), kName, new_keyring().get(), options));
+  ASSERT_TRUE(first.stopped);
+  ASSERT_EQ(first.quarantined, 1U);
+  const RekeyReport second = rekey_all();
+  EXPECT_TRUE(second.resumed);
+  EXPECT_EQ(second.quarantined, 1U) << "or the last run would say that all is well";
+  EXPECT_FALSE(second.complete());
+}
+
+TEST_F(RekeyTest, R7ADamagedDekWithoutAProvenIdKeepsItsSegmentAsItIs) {
+  const std::vector<DekId> ids = generate(kMaxSegmentDeks - 1);
+  add_damaged();  // fills segment 0
+  generate(2 * kMaxSegmentDeks);
+  const KeysetNumber number = census().keyset.number;
+  auto transaction = ok_value(store_->begin());
+  const ByteView stored = ok_value(transaction->ids(number, 0));
+  Bytes changed(stored.begin(), stored.end());
+  changed[100] ^= 1;
+  ASSERT_TRUE(transaction->put_ids(number, 0, changed).ok());
+  ASSERT_TRUE(transaction->commit().ok());
+  const RekeyReport report = rekey_all();
+  EXPECT_EQ(report.damaged_segments, std::vector<SegmentNumber>{0});
+  EXPECT_EQ(report.rewrapped, 2 * kMaxSegmentDeks) << "the others go on";
+  EXPECT_EQ(report.quarantined, 0U);
+}
+
+TEST_F(RekeyTest, R7WhatQuarantineKeepsIsNeverOverwritten) {
+  const auto keyring = new_keyring();
+  const auto snapshot = ok_value(store_->snapshot());
+  ASSERT_TRUE(load_keyset(*snapshot, kName, keyring.get()).ok());
+  for (const std::uint8_t fill : {std::uint8_t{1}, std::uint8_t{2}}) {
+    NewDeks deks;
+    deks.version = 1;
+    deks.dek_len = 32;
+    deks.damaged = {{DekId{7}, WrapAlgorithm::kKw, Bytes(40, fill)}};
+    ASSERT_TRUE(append_deks(store_.get(), kName, *keyring, deks).ok());
+  }
+  const auto kept = ok_value(list_quarantine(store_.get(), kName));
+  ASSERT_EQ(kept.size(), 1U);
+  EXPECT_EQ(kept.front().record.wrap, Bytes(40, 1));
+}
+
+TEST_F(RekeyTest, AnAcceptedSegmentMustAtLeastHaveItsNumberOfDeks) {
+  generate(kMaxSegmentDeks);
+  const KeysetNumber number = census().keyset.number;
+  auto transaction = ok_value(store_->begin());
+  const ByteView stored = ok_value(transaction->wraps(number, 0));
+  Bytes changed(stored.begin(), stored.end());
+  changed[kSegmentHeaderLen] ^= 1;  // the first slot looks empty
+  ASSERT_TRUE(transaction->put_wraps(number, 0, changed).ok());
+  ASSERT_TRUE(transaction->commit().ok());
+  RekeyOptions options;
+  options.implementation = &implementation();
+  options.accept_damaged_segments = true;
+  const RekeyReport report = ok_value(rekey(store_.get(), kName, new_keyring().get(), options));
+  EXPECT_EQ(report.damaged_segments, std::vector<SegmentNumber>{0});
+  EXPECT_TRUE(report.accepted_segments.empty());
+}
+
+TEST_F(RekeyTest, AnUnfinishedRekeyRefusesAnotherRoot) {
+  generate(10);
+  std::atomic<bool> stop{true};
+  RekeyOptions options;
+  options.implementation = &implementation();
+  options.stop = &stop;
+  ASSERT_TRUE(ok_value(rekey(store_.get(), kName, new_keyring().get(), options)).stopped);
+  options.stop = nullptr;
+  options.root_uri = root_uri_;
+  EXPECT_EQ(rekey(store_.get(), kName, new_keyring().get(), options).status().code(),
+            Errc::kConflict);
+  EXPECT_TRUE(rekey_all().complete());
+}
+
 TEST_F(RekeyTest, R8ReadsAndInsertsGoOnDuringARekey) {
   std::vector<DekId> ids = generate(20 * kMaxSegmentDeks);
   const std::vector<DekId> sample(ids.begin(), ids.begin() + 50);

@@ -119,8 +119,43 @@ TEST_F(StoreTest, ATruncatedFileIsRefusedAtEveryLength) {
   EXPECT_TRUE(open_store(path(), OpenMode::kMustExist).ok()) << "control: the whole file opens";
 }
 
+// LMDB may count pages that were allocated and freed in one transaction and never written.
+TEST_F(StoreTest, ASoundFileThatIsAPageShortIsNotCalledTruncated) {
+  for (const std::uint32_t count : {150U, 200U, 300U, 500U, 1000U, 2000U}) {
+    {
+      const auto store = create();
+      auto transaction = ok_value(store->begin());
+      for (std::uint32_t i = 0; i < count; ++i) {
+        DekId id{};
+        store_be32(id.data(), i);
+        ASSERT_TRUE(transaction->put_location(count, id, {i, 0}).ok());
+        ASSERT_TRUE(transaction->put_quarantined(count, id, Bytes(60, 1)).ok());
+      }
+      ASSERT_TRUE(transaction->commit().ok());
+      transaction = ok_value(store->begin());
+      for (std::uint32_t i = 0; i < count; ++i) {
+        DekId id{};
+        store_be32(id.data(), i);
+        ASSERT_TRUE(transaction->drop_quarantined(count, id).ok());
+        ASSERT_TRUE(transaction->drop_location(count, id).ok());
+      }
+      ASSERT_TRUE(transaction->commit().ok());
+    }
+    const auto opened = open_store(path(), OpenMode::kMustExist);
+    EXPECT_TRUE(opened.ok()) << count << ": " << opened.status().describe();
+  }
+}
+
+TEST_F(StoreTest, ADirectoryThatOthersMayWriteIsRefused) {
+  { const auto store = create(); }
+  ASSERT_EQ(chmod(path().c_str(), 0770), 0);
+  EXPECT_EQ(open_store(path(), OpenMode::kMustExist).status().code(), Errc::kDenied);
+  ASSERT_EQ(chmod(path().c_str(), 0750), 0);
+  EXPECT_TRUE(open_store(path(), OpenMode::kMustExist).ok());
+}
+
 TEST_F(StoreTest, AForeignFileIsRefused) {
-  std::filesystem::create_directory(path());
+  ASSERT_EQ(mkdir(path().c_str(), 0700), 0);
   std::ofstream(path() + "/data.mdb") << std::string(100'000, 'x');
   for (const OpenMode mode : {OpenMode::kMustExist, OpenMode::kCreate}) {
     EXPECT_EQ(open_store(path(), mode).status().code(), Errc::kCorruption);

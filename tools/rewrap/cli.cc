@@ -47,6 +47,8 @@ int fail(const std::string& subject, const Status& status, const Keyring& keyrin
   return fail(subject, status, keyring.root_failed());
 }
 
+std::string without_query(const std::string& uri) { return uri.substr(0, uri.find('?')); }
+
 void print_json(const boost::json::object& object) {
   std::cout << boost::json::serialize(object) << '\n';
 }

@@ -61,6 +61,9 @@ void add_root_commands(const Cli& cli);      // root create | probe, selftest
 int fail(const std::string& subject, const Status& status, bool at_root = false);
 int fail(const std::string& subject, const Status& status, const Keyring& keyring);
 
+// without_query cuts a URI at its query, where a PIN would stand that should not be there.
+std::string without_query(const std::string& uri);
+
 // print_json writes one object and a line end to stdout.
 void print_json(const boost::json::object& object);
 

@@ -11,7 +11,7 @@ namespace json = boost::json;
 
 int root_create(const GlobalOptions& global, const std::string& uri) {
   const Status status = create_root_key(uri, global.root);
-  if (!status.ok()) return fail("root " + uri, status, true);
+  if (!status.ok()) return fail("root " + without_query(uri), status, true);
   if (global.json) print_json({{"root", uri}, {"created", true}});
   say(global, "root key created: " + uri);
   return kExitDone;
@@ -19,9 +19,9 @@ int root_create(const GlobalOptions& global, const std::string& uri) {
 
 int root_probe(const GlobalOptions& global, const std::string& uri) {
   auto root = open_root_for_probe(uri, global.root);
-  if (!root.ok()) return fail("root " + uri, root.status(), true);
+  if (!root.ok()) return fail("root " + without_query(uri), root.status(), true);
   const auto report = root.value()->probe();
-  if (!report.ok()) return fail("root " + uri, report.status(), true);
+  if (!report.ok()) return fail("root " + without_query(uri), report.status(), true);
   json::array capabilities;
   say(global, report->description);
   say(global, report->key_ref.empty() ? "no root key of that name yet; rewrap root create makes one"

@@ -36,7 +36,7 @@ int run_import(const GlobalOptions& global, const ImportArgs& args) {
   auto store = open_store(global.store_directory, OpenMode::kMustExist);
   if (!store.ok()) return fail("store " + global.store_directory, store.status());
   auto from = open_wrapping_key(args.from_kek, WrappingUse::kUnwrap, global.root);
-  if (!from.ok()) return fail("--from-kek " + args.from_kek, from.status(), true);
+  if (!from.ok()) return fail("--from-kek " + without_query(args.from_kek), from.status(), true);
   Keyring keyring(global.root);
   auto report = [&] {
     ProgressBar bar("importing", global.quiet);
@@ -88,7 +88,7 @@ int run_export(const GlobalOptions& global, const ExportArgs& args) {
   std::unique_ptr<WrappingKey> to;
   if (!args.to_kek.empty()) {
     auto opened = open_wrapping_key(args.to_kek, WrappingUse::kWrap, global.root);
-    if (!opened.ok()) return fail("--to-kek " + args.to_kek, opened.status(), true);
+    if (!opened.ok()) return fail("--to-kek " + without_query(args.to_kek), opened.status(), true);
     to = std::move(opened).value();
   }
   Keyring keyring(global.root);
@@ -119,9 +119,9 @@ int run_export(const GlobalOptions& global, const ExportArgs& args) {
 void add_transfer_commands(const Cli& cli) {
   const GlobalOptions* global = cli.global;
   auto import_args = std::make_shared<ImportArgs>();
-  CLI::App* verb =
-      cli.add_verb(cli.app, "import", "take foreign wraps into a keyset, all lines or none",
-                   [=] { return run_import(*global, *import_args); });
+  CLI::App* verb = cli.add_verb(
+      cli.app, "import", "take foreign wraps into a keyset; a wrong line refuses the whole file",
+      [=] { return run_import(*global, *import_args); });
   verb->add_option("NAME", import_args->name, "name of the keyset")->required();
   verb->add_option("FILE", import_args->path,
                    "JSON Lines: {\"id\":UUID,\"alg\":\"A256KW\",\"wrapped\":BASE64}")

@@ -5,9 +5,10 @@
 
 namespace rewrap {
 
-// install_fault_handler makes SIGBUS, SIGSEGV and SIGABRT say that the store is probably damaged,
-// and end the program with exit code 4, as any other damage does. Nothing is lost by that: what was
-// committed is durable, the rest was never promised.
+// install_fault_handler makes SIGBUS and SIGSEGV say that the store is probably damaged, and end
+// the program with exit code 4, as any other damage does; SIGABRT says that an internal check
+// failed and gives 1. Nothing is lost by either: what was committed is durable, the rest was never
+// promised.
 void install_fault_handler();
 
 }  // namespace rewrap

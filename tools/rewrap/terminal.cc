@@ -97,6 +97,9 @@ Result<SecretBuffer> prompt_pin(const std::string& token) {
   const ssize_t len = terminal.read_line(pin.expose_secret());
   terminal.say("\n");
   if (len <= 0) return Status(Errc::kDenied, "no PIN was given");
+  if (static_cast<std::size_t>(len) == pin.size()) {
+    return Status(Errc::kDenied, "the PIN is longer than any PIN; it was not tried");
+  }
   pin.shrink_to(static_cast<std::size_t>(len));
   return pin;
 }
