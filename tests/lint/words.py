@@ -4,28 +4,36 @@
 
 Ends with 1 when something was found, one finding a line: FILE:LINE: words."""
 
+import pathlib
 import re
 import sys
 
 from repo_files import ROOT, repo_files
 
-# The brackets keep this list from finding itself. A path counts only from its very start: "a/root/b" is fine.
-MACHINE_SPECIFIC = re.compile(r"(?<![\w.}\])*-])/(?:wor[k]|roo[t])/|deb\.debia[n]\.org|npmj[s]")
+# The checkout itself and the home of whoever runs this. A path counts only from its very start: "a/root/b" is fine.
+PLACES = [str(place) for place in (ROOT, pathlib.Path.home()) if len(place.parts) > 1]
+
+
+def pattern_of(places):
+    return re.compile(r"(?<![\w.}\])*-])(?:" + "|".join(map(re.escape, places)) + ")/")
+
+
 BINARY_PROBE_LEN = 8192
 
 
-def findings_in(text):
+def findings_in(text, pattern):
     """(line number, words) of each finding."""
     for number, line in enumerate(text.split("\n"), 1):
-        for match in MACHINE_SPECIFIC.finditer(line):
+        for match in pattern.finditer(line):
             yield number, match.group()
 
 
 def self_test():
-    bad = ("see /wor" + "k/a", '"/roo' + 't/.x"', "http://deb.debia" + "n.org/", "registry.npmj" + "s.com")
-    good = ("tests/root/a", "$dir/work/b", "${dir}/work/b", "root/work", "<dir>-x/root/")
-    missed = [text for text in bad if len(list(findings_in(text))) != 1]
-    wrong = [text for text in good if list(findings_in(text))]
+    pattern = pattern_of(["/checkout", "/home/me"])
+    bad = ("see /checkout/a", '"/home/me/.x"', "--store=/checkout/b", "'/home/me/'")
+    good = ("tests/checkout/a", "$dir/checkout/b", "${dir}/home/me/b", "checkout/b", "<dir>-x/checkout/", "/checkouts/a")
+    missed = [text for text in bad if len(list(findings_in(text, pattern))) != 1]
+    wrong = [text for text in good if list(findings_in(text, pattern))]
     print(f"words self-test: missed {missed}, wrongly found {wrong}")
     return 1 if missed or wrong else 0
 
@@ -36,13 +44,14 @@ def main(arguments):
     if arguments:
         print(__doc__)
         return 2
+    pattern = pattern_of(PLACES)
     num_files = num_findings = 0
     for path in repo_files():
         data = (ROOT / path).read_bytes()
         if b"\0" in data[:BINARY_PROBE_LEN]:
             continue
         num_files += 1
-        for number, words in findings_in(data.decode("utf-8", "replace")):
+        for number, words in findings_in(data.decode("utf-8", "replace"), pattern):
             num_findings += 1
             print(f"{path}:{number}: {words}")
     print(f"words: {num_files} files, {num_findings} findings")
