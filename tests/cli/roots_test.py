@@ -102,6 +102,13 @@ class TokenRoot(CliTest):
         words = ("keyset", "create", "k", "--root", self.token.uri("twin"))
         self.refuse(ROOT, "more than one key", "id=", words=words)
 
+    def test_a_second_key_of_the_name_does_not_make_generate_loop(self):
+        self.rewrap("root", "create", self.token.uri("twin"))
+        self.rewrap("keyset", "create", "k", "--root", self.token.uri("twin"))
+        self.rewrap("dek", "generate", "k", "--count", 1)
+        self.token.import_key("twin", os.urandom(32), "wrap", "unwrap")
+        self.refuse(ROOT, "more than one key", "id=", words=("dek", "generate", "k", "--count", 1))
+
     def test_keys_that_guard_nothing(self):
         for name, flags in (("leaky", ("extractable", "wrap", "unwrap")), ("double", ("wrap", "unwrap", "decrypt"))):
             self.token.import_key(name, os.urandom(32), *flags)
