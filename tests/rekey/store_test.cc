@@ -119,30 +119,43 @@ TEST_F(StoreTest, ATruncatedFileIsRefusedAtEveryLength) {
   EXPECT_TRUE(open_store(path(), OpenMode::kMustExist).ok()) << "control: the whole file opens";
 }
 
-// LMDB may count pages that were allocated and freed in one transaction and never written.
+// LMDB may count pages at the end that were allocated and freed in one transaction and never
+// written. Made here by cutting a free page off the end: what was deleted leaves the last pages
+// free.
 TEST_F(StoreTest, ASoundFileThatIsAPageShortIsNotCalledTruncated) {
-  for (const std::uint32_t count : {150U, 200U, 300U, 500U, 1000U, 2000U}) {
-    {
-      const auto store = create();
-      auto transaction = ok_value(store->begin());
-      for (std::uint32_t i = 0; i < count; ++i) {
-        DekId id{};
-        store_be32(id.data(), i);
-        ASSERT_TRUE(transaction->put_location(count, id, {i, 0}).ok());
-        ASSERT_TRUE(transaction->put_quarantined(count, id, Bytes(60, 1)).ok());
-      }
-      ASSERT_TRUE(transaction->commit().ok());
+  constexpr std::uint32_t kCount = 2000;
+  const auto id_of = [](std::uint32_t i) {
+    DekId id{};
+    store_be32(id.data(), i);
+    return id;
+  };
+  {
+    const auto store = create();
+    auto transaction = ok_value(store->begin());
+    for (std::uint32_t i = 0; i < kCount; ++i) {
+      ASSERT_TRUE(transaction->put_quarantined(1, id_of(i), Bytes(60, 1)).ok());
+    }
+    ASSERT_TRUE(transaction->commit().ok());
+    transaction = ok_value(store->begin());
+    for (std::uint32_t i = 0; i < kCount; ++i) {
+      ASSERT_TRUE(transaction->drop_quarantined(1, id_of(i)).ok());
+    }
+    ASSERT_TRUE(transaction->commit().ok());
+    for (SegmentNumber segment = 0; segment < 8; ++segment) {  // the live pages move to the front
       transaction = ok_value(store->begin());
-      for (std::uint32_t i = 0; i < count; ++i) {
-        DekId id{};
-        store_be32(id.data(), i);
-        ASSERT_TRUE(transaction->drop_quarantined(count, id).ok());
-        ASSERT_TRUE(transaction->drop_location(count, id).ok());
-      }
+      ASSERT_TRUE(transaction->put_wraps(1, segment, Bytes{1, 2, 3}).ok());
       ASSERT_TRUE(transaction->commit().ok());
     }
-    const auto opened = open_store(path(), OpenMode::kMustExist);
-    EXPECT_TRUE(opened.ok()) << count << ": " << opened.status().describe();
+  }
+  const std::string file = path() + "/data.mdb";
+  const auto full = std::filesystem::file_size(file);
+  std::filesystem::resize_file(file, full - 4096);
+  const auto opened = open_store(path(), OpenMode::kMustExist);
+  ASSERT_TRUE(opened.ok()) << opened.status().describe();
+  EXPECT_EQ(std::filesystem::file_size(file), full);
+  const auto snapshot = ok_value(opened.value()->snapshot());
+  for (SegmentNumber segment = 0; segment < 8; ++segment) {
+    EXPECT_EQ(ok_value(snapshot->wraps(1, segment)).size(), 3U);
   }
 }
 
