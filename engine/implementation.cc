@@ -71,23 +71,6 @@ Status tested_once(std::size_t index) {
 
 }  // namespace
 
-Status validate(const TransformSpec& spec) {
-  if (!spec.from && !spec.to)
-    return Status(Errc::kInvalidArgument, "a transform needs a wrapped side");
-  if (spec.check_only && (!spec.from || spec.to)) {
-    return Status(Errc::kInvalidArgument, "a check has a wrapped input and no output");
-  }
-  for (const auto* side : {&spec.from, &spec.to}) {
-    if (!*side) continue;
-    if ((*side)->kek == nullptr)
-      return Status(Errc::kInvalidArgument, "a wrapped side needs its KEK");
-    if (!is_wrappable((*side)->algorithm, spec.key_len)) {
-      return Status(Errc::kInvalidArgument, "this key length cannot be wrapped by this algorithm");
-    }
-  }
-  return {};
-}
-
 const CpuFeatures& cpu_features() {
   static const CpuFeatures cpu = detect_cpu();
   return cpu;

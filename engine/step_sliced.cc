@@ -51,23 +51,20 @@ class StepSliced final : public Transform {
     return to_ ? wrapped_len(to_->algorithm, key_len_) : key_len_;
   }
 
-  Status run(ByteView in, ByteSpan out, ByteSpan verdicts) override {
-    const std::size_t num_keys = verdicts.size();
-    if (in.size() != num_keys * in_len() || out.size() != num_keys * out_len()) {
-      return Status(Errc::kInvalidArgument, "batch lengths do not fit the number of keys");
-    }
+ private:
+  Status transform(const Batch& batch) override {
+    const std::size_t num_keys = batch.verdicts.size();
     Status status;
     for (std::size_t done = 0; status.ok() && done < num_keys;) {
       const std::size_t lanes = std::min(max_lanes_, num_keys - done);
-      status = run_lanes(in.data() + done * in_len(), out.data() + done * out_len(),
-                         verdicts.subspan(done, lanes));
+      status = run_lanes(batch.in.data() + done * in_len(), batch.out.data() + done * out_len(),
+                         batch.verdicts.subspan(done, lanes));
       done += lanes;
     }
     wipe(scratch_.expose_secret());
     return status;
   }
 
- private:
   Status run_lanes(const std::uint8_t* in, std::uint8_t* out, ByteSpan verdicts) {
     const std::size_t lanes = verdicts.size();
     std::fill(verdicts.begin(), verdicts.end(), kIntact);
@@ -226,12 +223,12 @@ Result<std::unique_ptr<Transform>> make_step_sliced(std::size_t key_len,
   std::size_t lanes = 0;
   for (const auto* side : {&from, &to}) {
     if (!*side) continue;
-    if (!is_wrappable((*side)->algorithm, key_len)) {
+    if ((*side)->algorithm == WrapAlgorithm::kGcm || !is_wrappable((*side)->algorithm, key_len)) {
       return Status(Errc::kInvalidArgument, "this key length cannot be wrapped by this algorithm");
     }
     lanes = std::max(lanes, (*side)->cipher->preferred_lanes());
   }
-  if (lanes == 0 || (check_only && !from))
+  if (lanes == 0 || (check_only && (!from || to)))
     return Status(Errc::kInvalidArgument, "a transform needs a wrapped side");
   // Long keys get fewer lanes, so that the scratch stays within what may be locked.
   lanes = std::max<std::size_t>(

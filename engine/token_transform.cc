@@ -23,23 +23,21 @@ class UnwrapKeyTransform final : public Transform {
   [[nodiscard]] std::size_t in_len() const override { return dek_len() + kSemiblockLen; }
   [[nodiscard]] std::size_t out_len() const override { return wrapper_->out_len(); }
 
-  Status run(ByteView in, ByteSpan out, ByteSpan verdicts) override {
-    if (in.size() != verdicts.size() * in_len() || out.size() != verdicts.size() * out_len()) {
-      return Status(Errc::kInvalidArgument, "batch lengths do not fit the number of keys");
-    }
+ private:
+  Status transform(const Batch& batch) override {
+    const std::size_t num_keys = batch.verdicts.size();
     Status status;
-    for (std::size_t done = 0; status.ok() && done < verdicts.size();) {
-      const std::size_t num = std::min(kBatch, verdicts.size() - done);
-      status =
-          run_batch(in.subspan(done * in_len(), num * in_len()),
-                    out.subspan(done * out_len(), num * out_len()), verdicts.subspan(done, num));
+    for (std::size_t done = 0; status.ok() && done < num_keys;) {
+      const std::size_t num = std::min(kBatch, num_keys - done);
+      status = run_batch(batch.in.subspan(done * in_len(), num * in_len()),
+                         batch.out.subspan(done * out_len(), num * out_len()),
+                         batch.verdicts.subspan(done, num));
       done += num;
     }
     wipe(scratch_.expose_secret());
     return status;
   }
 
- private:
   [[nodiscard]] std::size_t dek_len() const { return wrapper_->in_len(); }
 
   Status run_batch(ByteView in, ByteSpan out, ByteSpan verdicts) {

@@ -10,6 +10,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/status.h"
+#include "engine/iv_source.h"
 #include "engine/kek.h"
 #include "engine/wrap_algorithm.h"
 
@@ -18,6 +19,25 @@ namespace rewrap {
 // Verdict of one key of a batch. Which of the checks failed is not told (SP 800-38F: FAIL).
 inline constexpr std::uint8_t kIntact = 0;
 inline constexpr std::uint8_t kDamaged = 1;
+
+// AadColumn is the part of the additional authenticated data (SP 800-38D) that differs from key to
+// key: that of key i is bytes[i * stride, i * stride + len). Only GCM wraps have any.
+struct AadColumn {
+  ByteView bytes;
+  std::size_t len = 0;
+  std::size_t stride = 0;
+
+  [[nodiscard]] ByteView of(std::size_t key) const { return bytes.subspan(key * stride, len); }
+};
+
+// Batch is the work of one run: verdicts.size() keys, back to back in `in` and `out`.
+struct Batch {
+  ByteView in;
+  ByteSpan out;
+  ByteSpan verdicts;
+  AadColumn from_aad;  // of the wraps in `in`
+  AadColumn to_aad;    // for the wraps in `out`
+};
 
 class Transform {
  public:
@@ -31,19 +51,33 @@ class Transform {
   [[nodiscard]] virtual std::size_t in_len() const = 0;
   [[nodiscard]] virtual std::size_t out_len() const = 0;
 
-  // run treats verdicts.size() keys, back to back in `in` and `out`. `out` may be the start of `in`
-  // only if both lengths are equal; any other overlap is not allowed. For each key the verdict is
-  // kIntact, or kDamaged and its output is all zero; the other keys are not affected. Time does not
-  // depend on key bytes nor on verdicts. Errors: kInvalidArgument  the lengths do not fit; nothing
-  // was done
+  // run does a batch. `out` may be the start of `in` only if both lengths are equal; any other
+  // overlap is not allowed. For each key the verdict is kIntact, or kDamaged and its output is all
+  // zero; the other keys are not affected. Time does not depend on key bytes nor on verdicts.
+  // Errors: kInvalidArgument  the lengths do not fit; nothing was done
+  //         kExhausted        the KEK has no IVs left (GCM, IvSource); nothing was done
   //         any other         the cipher failed; `out` and `verdicts` are unspecified
-  virtual Status run(ByteView in, ByteSpan out, ByteSpan verdicts) = 0;
+  Status run(const Batch& batch);
+  Status run(ByteView in, ByteSpan out, ByteSpan verdicts) {
+    return run(Batch{in, out, verdicts, {}, {}});
+  }
+
+ private:
+  // transform does a batch of at least one key, whose lengths fit.
+  virtual Status transform(const Batch& batch) = 0;
+};
+
+// GcmSide is what a GCM side has beyond its KEK.
+struct GcmSide {
+  ByteView aad_prefix;      // stands before every key's own AAD; copied when the transform is made
+  IvSource* ivs = nullptr;  // needed where keys are wrapped; must outlive the transform
 };
 
 // WrapSide is one end of a transform: the keys are wrapped so, under this KEK.
 struct WrapSide {
   WrapAlgorithm algorithm = WrapAlgorithm::kKw;
   const Kek* kek = nullptr;  // read while the transform is made, not kept
+  GcmSide gcm = {};
 };
 
 // TransformSpec says what a transform does by which ends it has.

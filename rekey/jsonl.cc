@@ -66,7 +66,7 @@ Result<WrapLine> parse_wrap_line(std::string_view line) {
   const std::string_view wrapped = member(*object, "wrapped");
   if (wrapped.empty() || !decode_base64(wrapped, &out.wrap))
     return invalid("\"wrapped\" is not base64");
-  const auto dek_len = dek_len_of_wrap(out.wrap.size());
+  const auto dek_len = dek_len_of_wrap(out.algorithm, out.wrap.size());
   if (!dek_len)
     return invalid("\"wrapped\" has a length that no DEK of 16, 24, 32, 48 or 64 bytes gives");
   out.dek_len = *dek_len;

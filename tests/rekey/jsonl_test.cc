@@ -86,7 +86,8 @@ TEST(Jsonl, MutatedLinesNeverCrash) {
       if (line.empty()) line = "{";
     }
     const auto parsed = parse_wrap_line(line);
-    EXPECT_TRUE(!parsed.ok() || dek_len_of_wrap(parsed->wrap.size()).has_value());
+    EXPECT_TRUE(!parsed.ok() ||
+                dek_len_of_wrap(parsed->algorithm, parsed->wrap.size()).has_value());
   }
 }
 

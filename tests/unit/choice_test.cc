@@ -68,13 +68,14 @@ class Faulty final : public Transform {
   Faulty(std::unique_ptr<Transform> good, Fault fault) : good_(std::move(good)), fault_(fault) {}
   [[nodiscard]] std::size_t in_len() const override { return good_->in_len(); }
   [[nodiscard]] std::size_t out_len() const override { return good_->out_len(); }
-  Status run(ByteView in, ByteSpan out, ByteSpan verdicts) override {
-    REWRAP_TRY(good_->run(in, out, verdicts));
-    fault_(good_->out_len(), out, verdicts);
+
+ private:
+  Status transform(const Batch& batch) override {
+    REWRAP_TRY(good_->run(batch));
+    fault_(good_->out_len(), batch.out, batch.verdicts);
     return {};
   }
 
- private:
   std::unique_ptr<Transform> good_;
   Fault fault_;
 };

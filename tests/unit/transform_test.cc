@@ -208,16 +208,19 @@ TEST(WrapAlgorithm, LensOfWraps) {
   EXPECT_EQ(wrapped_len(WrapAlgorithm::kKwp, 32), 40U);
   EXPECT_EQ(wrapped_len(WrapAlgorithm::kKwp, 1), 16U);
   EXPECT_EQ(wrapped_len(WrapAlgorithm::kKwp, 9), 24U);
-  std::size_t deks = 0;
-  for (std::size_t len = 0; len <= 2 * kMaxWrappedDekLen; ++len) {
-    const auto dek_len = dek_len_of_wrap(len);
-    if (!dek_len) continue;
-    ++deks;
-    EXPECT_TRUE(is_dek_len(*dek_len));
-    EXPECT_EQ(wrapped_len(WrapAlgorithm::kKw, *dek_len), len);
-    EXPECT_LE(len, kMaxWrappedDekLen);
+  EXPECT_EQ(wrapped_len(WrapAlgorithm::kGcm, 32), 64U);
+  for (const auto algorithm : {WrapAlgorithm::kKw, WrapAlgorithm::kKwp, WrapAlgorithm::kGcm}) {
+    std::size_t deks = 0;
+    for (std::size_t len = 0; len <= 2 * kMaxWrappedDekLen; ++len) {
+      const auto dek_len = dek_len_of_wrap(algorithm, len);
+      if (!dek_len) continue;
+      ++deks;
+      EXPECT_TRUE(is_dek_len(*dek_len));
+      EXPECT_EQ(wrapped_len(algorithm, *dek_len), len);
+      EXPECT_LE(len, kMaxWrappedDekLen);
+    }
+    EXPECT_EQ(deks, std::size(kDekLens));
   }
-  EXPECT_EQ(deks, std::size(kDekLens));
 }
 
 TEST(Kek, IsAnAesKey) {
