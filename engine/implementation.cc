@@ -3,11 +3,14 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+
+#include "aesni/kernels.h"
 #endif
 
 #include <array>
 #include <mutex>
 
+#include "engine/fused_kw.h"
 #include "engine/step_sliced.h"
 
 namespace rewrap {
@@ -28,7 +31,28 @@ Result<std::unique_ptr<Transform>> make_openssl(const TransformSpec& spec) {
   return make_step_sliced(spec.key_len, std::move(from), std::move(to), spec.check_only);
 }
 
+#if defined(__x86_64__)
+// Keys that no kernel serves (KWP of a broken semiblock, long ones) take the library's way.
+template <const aesni::KwKernel& kKernel>
+Result<std::unique_ptr<Transform>> make_fused(const TransformSpec& spec) {
+  REWRAP_TRY(validate(spec));
+  return is_fused(spec) ? make_fused_kw(kKernel, spec) : make_openssl(spec);
+}
+#endif
+
 constexpr std::array kImplementations = {
+#if defined(__x86_64__)
+    Implementation{"vaes512", "fused kernels, four keys a register",
+                   "AVX-512 (F, BW, DQ, VL) and VAES",
+                   [](const CpuFeatures& cpu) { return cpu.aes && cpu.avx512 && cpu.vaes; },
+                   make_fused<aesni::kVaes512Kw>},
+    Implementation{"vaes256", "fused kernels, two keys a register", "AVX2 and VAES",
+                   [](const CpuFeatures& cpu) { return cpu.aes && cpu.avx2 && cpu.vaes; },
+                   make_fused<aesni::kVaes256Kw>},
+    Implementation{"aesni", "fused kernels, one key a register", "AES-NI and SSE4.1",
+                   [](const CpuFeatures& cpu) { return cpu.aes && cpu.sse41; },
+                   make_fused<aesni::kAesniKw>},
+#endif
     Implementation{"openssl", "step-sliced over EVP AES-ECB, the portable fallback", "any CPU",
                    [](const CpuFeatures&) { return true; }, make_openssl},
 };
@@ -44,6 +68,7 @@ CpuFeatures detect_cpu() {
   CpuFeatures cpu;
   __builtin_cpu_init();
   cpu.aes = __builtin_cpu_supports("aes") != 0;
+  cpu.sse41 = __builtin_cpu_supports("sse4.1") != 0;
   cpu.avx2 = __builtin_cpu_supports("avx2") != 0;
   cpu.avx512 = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
                __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;

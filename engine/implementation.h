@@ -16,6 +16,7 @@ namespace rewrap {
 // them.
 struct CpuFeatures {
   bool aes = false;
+  bool sse41 = false;
   bool avx2 = false;
   bool avx512 = false;  // F, BW, DQ and VL
   bool vaes = false;

@@ -7,10 +7,6 @@
 namespace rewrap {
 namespace {
 
-constexpr std::uint64_t kIcv1 = 0xA6A6A6A6A6A6A6A6;  // SP 800-38F §6.2; RFC 3394 §2.2.3.1
-constexpr std::uint64_t kIcv2 =
-    0xA65959A600000000;  // §6.3, message length indicator in the low half; RFC 5649 §3
-
 constexpr std::size_t kMaxScratchLen = std::size_t{512} << 10;
 
 std::uint64_t to_be(std::uint64_t v) { return __builtin_bswap64(v); }
@@ -80,16 +76,14 @@ class StepSliced final : public Transform {
       store_keys(out, verdicts);
       return {};
     }
-    for (std::size_t k = 0; k < lanes; ++k) blocks_[k].a = to_be(icv(to_->algorithm));
+    for (std::size_t k = 0; k < lanes; ++k) blocks_[k].a = icv(to_->algorithm);
     REWRAP_TRY(apply_w(*to_->cipher, lanes));
     store_wrapped(out, verdicts);
     return {};
   }
 
-  // The integrity value that a wrap of this key length starts from. For KWP it holds the length
-  // (MLI), so that one compare checks both.
   [[nodiscard]] std::uint64_t icv(WrapAlgorithm algorithm) const {
-    return algorithm == WrapAlgorithm::kKw ? kIcv1 : kIcv2 | key_len_;
+    return integrity_check_value(algorithm, key_len_);
   }
 
   // row(i) is R_i (1 <= i <= n) of every lane.
@@ -153,7 +147,7 @@ class StepSliced final : public Transform {
   // One mask folds every check (ICV, length, padding), so that no failure looks or costs different
   // from another.
   void check(ByteSpan verdicts) {
-    const std::uint64_t expected = to_be(icv(from_->algorithm));
+    const std::uint64_t expected = icv(from_->algorithm);
     const std::uint64_t padding = padding_mask();
     for (std::size_t k = 0; k < verdicts.size(); ++k) {
       verdicts[k] = is_nonzero((blocks_[k].a ^ expected) | (row(n_)[k] & padding));

@@ -66,6 +66,15 @@ constexpr std::optional<std::size_t> dek_len_of_wrap(WrapAlgorithm algorithm,
   return std::nullopt;
 }
 
+// integrity_check_value gives ICV1 (SP 800-38F §6.2; RFC 3394 §2.2.3.1) or, for KWP, ICV2 with the
+// length of the key in its low half (§6.3; RFC 5649 §3), as the eight bytes lie in memory. So one
+// compare checks the length too.
+constexpr std::uint64_t integrity_check_value(WrapAlgorithm algorithm, std::size_t key_len) {
+  constexpr std::uint64_t kIcv1 = 0xA6A6A6A6A6A6A6A6;
+  constexpr std::uint64_t kIcv2 = 0xA65959A600000000;
+  return algorithm == WrapAlgorithm::kKw ? kIcv1 : __builtin_bswap64(kIcv2 | key_len);
+}
+
 // algorithm_name gives "kw", "kwp" or "gcm", as the command line writes them.
 constexpr const char* algorithm_name(WrapAlgorithm algorithm) {
   if (algorithm == WrapAlgorithm::kGcm) return "gcm";
