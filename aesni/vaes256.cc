@@ -2,12 +2,11 @@
 #include <immintrin.h>
 
 #include "aesni/kernels.h"
+#include "aesni/kw_core.h"
+#include "aesni/kw_setup.h"
 
 namespace rewrap::aesni {
 namespace {
-
-#include "aesni/kw_core.inc"
-#include "aesni/kw_setup.inc"
 
 // The AES instructions are written out, in place: from intrinsics GCC 12 makes a copy of every
 // register in every round, which fills the window in which the CPU looks for work.

@@ -1,14 +1,24 @@
 // The fused key wrap (SP 800-38F §6.1, functions W and W^-1), written once for any vector width.
 //
 // A key is a serial chain of 6n AES calls in each direction, so many run at once: a register holds
-// the current block A || R_i of as many keys as it has lanes, and all registers take step t together.
-// The other semiblocks rest in rows, one R_i of every key a row, where the one shuffle of a step
-// picks them up. What rests is whitened by the KEK that comes next: no row holds a plain key.
+// the current block A || R_i of as many keys as it has lanes, and all registers take step t
+// together. The other semiblocks rest in rows, one R_i of every key a row, where the one shuffle of
+// a step picks them up. What rests is whitened by the KEK that comes next: no row holds a plain
+// key.
 //
-// While the AES units work on one group of keys, the integer units carry the group before it out and
-// the group after it in, a few keys per step. Otherwise the AES units would have to wait for that.
+// While the AES units work on one group of keys, the integer units carry the group before it out
+// and the group after it in, a few keys per step. Otherwise the AES units would have to wait for
+// that.
 //
-// Included by one file per instruction set, inside its anonymous namespace.
+// For one file per instruction set each. All of it has internal linkage, as these functions must
+// not be shared between objects that are compiled for different CPUs.
+#ifndef REWRAP_AESNI_KW_CORE_H_
+#define REWRAP_AESNI_KW_CORE_H_
+
+#include "aesni/kernels.h"
+
+namespace rewrap::aesni {
+namespace {
 
 #define REWRAP_INLINE __attribute__((always_inline)) inline
 
@@ -55,8 +65,14 @@ struct Porter {
   size_t num_out;
   size_t at;
 
-  Porter(const KwState* s, bool from_wraps, bool to_wraps, const uint8_t* source, uint8_t* target, uint8_t* answers)
-      : state(s), wraps_in(from_wraps), wraps_out(to_wraps), in(source), out(target), verdicts(answers) {}
+  Porter(const KwState* s, bool from_wraps, bool to_wraps, const uint8_t* source, uint8_t* target,
+         uint8_t* answers)
+      : state(s),
+        wraps_in(from_wraps),
+        wraps_out(to_wraps),
+        in(source),
+        out(target),
+        verdicts(answers) {}
 
   // begin turns to other rows, with so many keys to carry out of them and into them.
   REWRAP_INLINE void begin(KwRows* new_rows, size_t keys_out, size_t keys_in) {
@@ -119,7 +135,8 @@ struct Porter {
   template <int kForWrite>
   static REWRAP_INLINE void prefetch(const uint8_t* at) {
     constexpr uintptr_t kAhead = 2048;
-    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(at) + kAhead), kForWrite);
+    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(at) + kAhead),
+                       kForWrite);
   }
 };
 
@@ -242,3 +259,8 @@ struct Kw {
     unwrap(state, in, nullptr, verdicts, num_keys);
   }
 };
+
+}  // namespace
+}  // namespace rewrap::aesni
+
+#endif  // REWRAP_AESNI_KW_CORE_H_

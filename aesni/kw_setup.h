@@ -1,7 +1,17 @@
-// Key schedules of the fused key wrap: AES key expansion (FIPS 197 §5.2) and what is folded into the
-// last round keys (kernels.h). Everything is built in place, in the caller's secret memory.
+// Key schedules of the fused key wrap: AES key expansion (FIPS 197 §5.2) and what is folded into
+// the last round keys (kernels.h). Everything is built in place, in the caller's secret memory.
 //
-// Included by one file per instruction set, inside its anonymous namespace, after kw_core.inc.
+// For one file per instruction set each, with internal linkage like kw_core.h.
+#ifndef REWRAP_AESNI_KW_SETUP_H_
+#define REWRAP_AESNI_KW_SETUP_H_
+
+#include <immintrin.h>
+
+#include "aesni/kernels.h"
+#include "aesni/kw_core.h"
+
+namespace rewrap::aesni {
+namespace {
 
 // counter gives a step's number as it is XORed to A.
 uint64_t counter(size_t step) { return __builtin_bswap64(step); }
@@ -16,7 +26,8 @@ void fill(Line* line, uint64_t lo, uint64_t hi) {
   }
 }
 
-// S-box of the four bytes of a word. The CPU's instruction, so no table whose cache lines would tell.
+// S-box of the four bytes of a word. The CPU's instruction, so no table whose cache lines would
+// tell.
 uint32_t sub_word(uint32_t word) {
   const __m128i words = _mm_set1_epi32(static_cast<int>(word));
   return static_cast<uint32_t>(_mm_cvtsi128_si32(_mm_aeskeygenassist_si128(words, 0)));
@@ -122,7 +133,8 @@ void set_up(KwState* state, size_t n, const KwSide* from, const KwSide* to) {
     const Whitening own = whitening(state->unwrap);
     state->in_a = own.a ^ counter(6 * n);
     state->in_r = own.r;
-    // Without a wrap to follow, the rows stay whitened by the KEK's own key: no plain key rests there.
+    // Without a wrap to follow, the rows stay whitened by the KEK's own key: no plain key rests
+    // there.
     if (to == nullptr) {
       first = {0, own.r};
       state->out_r = own.r;
@@ -131,3 +143,8 @@ void set_up(KwState* state, size_t n, const KwSide* from, const KwSide* to) {
     state->expected = first.a;
   }
 }
+
+}  // namespace
+}  // namespace rewrap::aesni
+
+#endif  // REWRAP_AESNI_KW_SETUP_H_
