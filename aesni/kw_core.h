@@ -59,7 +59,6 @@ struct Porter {
   uint8_t* out;  // null: nothing goes out but verdicts
   uint8_t* verdicts;
 
-  size_t group;  // keys per group, and so blocks per row
   KwRows* rows;
   size_t num_in;
   size_t num_out;
@@ -82,35 +81,35 @@ struct Porter {
     at = 0;
   }
 
-  // carry moves the next `num_keys` keys, or as many as are left.
-  REWRAP_INLINE void carry(size_t num_keys) {
+  // carry moves the next `num_keys` keys, or as many as are left, of n semiblocks each between rows
+  // of kGroup blocks.
+  template <size_t kGroup>
+  REWRAP_INLINE void carry(size_t n, size_t num_keys) {
     const size_t end = min(at + num_keys, num_in < num_out ? num_out : num_in);
     for (; at < end; ++at) {
-      if (at < num_out) carry_out(rows->blocks + at, rows->checks[at].a);
-      if (at < num_in) carry_in(rows->blocks + at);
+      if (at < num_out) carry_out<kGroup>(n, rows->blocks + at, rows->checks[at].a);
+      if (at < num_in) carry_in<kGroup>(n, rows->blocks + at);
     }
   }
 
  private:
-  REWRAP_INLINE void carry_in(Block* block) {
+  template <size_t kGroup>
+  REWRAP_INLINE void carry_in(size_t n, Block* block) {
     const uint8_t* from = in;
     prefetch<0>(from);
-    const uint64_t mask = state->in_r;
     uint64_t a = state->in_a;
     if (wraps_in) {
       a ^= load64(from);
       from += 8;
     }
     block->a = a;
-    const size_t row = group;
-    for (const uint8_t* end = from + 8 * state->num_semiblocks; from != end; from += 8) {
-      block->r = load64(from) ^ mask;
-      block += row;
-    }
-    in = from;
+    const uint64_t mask = state->in_r;
+    for (size_t i = 0; i < n; ++i) block[i * kGroup].r = load64(from + 8 * i) ^ mask;
+    in = from + 8 * n;
   }
 
-  REWRAP_INLINE void carry_out(const Block* block, uint64_t check) {
+  template <size_t kGroup>
+  REWRAP_INLINE void carry_out(size_t n, const Block* block, uint64_t check) {
     uint64_t keep = ~uint64_t{0};
     if (wraps_in) {
       keep = all_ones_if_zero(check ^ state->expected);
@@ -119,31 +118,30 @@ struct Porter {
     uint8_t* to = out;
     if (to == nullptr) return;
     prefetch<1>(to);
-    const uint64_t mask = state->out_r;
-    const size_t row = group;
     if (wraps_out) {
-      store64(to, block[(state->num_semiblocks - 1) * row].a & keep);
+      store64(to, block[(n - 1) * kGroup].a & keep);
       to += 8;
     }
-    for (uint8_t* end = to + 8 * state->num_semiblocks; to != end; to += 8) {
-      store64(to, (block->r ^ mask) & keep);
-      block += row;
-    }
-    out = to;
+    const uint64_t mask = state->out_r;
+    for (size_t i = 0; i < n; ++i) store64(to + 8 * i, (block[i * kGroup].r ^ mask) & keep);
+    out = to + 8 * n;
   }
 
   template <int kForWrite>
   static REWRAP_INLINE void prefetch(const uint8_t* at) {
-    constexpr uintptr_t kAhead = 2048;
+    constexpr uintptr_t kAhead = 2048;  // bytes: about what is worked on while memory answers
     __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(at) + kAhead),
                        kForWrite);
   }
 };
 
-// Half is one direction, with `kChains` registers in flight.
-template <class V, int kChains, bool kUnwrap>
+// Half is one direction, with `kChains` registers in flight. kSemiblocks is n where that is known
+// beforehand, else 0: then the porter has loops and branches, whose mispredictions the AES units
+// feel.
+template <class V, int kChains, size_t kSemiblocks, bool kUnwrap>
 struct Half {
   using Vector = typename V::Vector;
+  static constexpr size_t kGroup = kChains * sizeof(Vector) / sizeof(Block);
 
   // turn puts the R_i of the step before into its row and takes the next one.
   static REWRAP_INLINE void turn(Vector (&s)[kChains], uint8_t* put, const uint8_t* take) {
@@ -170,8 +168,9 @@ struct Half {
   }
 
   // run takes all steps of the keys in `rows`, with work for the porter between them.
-  static __attribute__((noinline)) void run(const KwHalf& half, size_t n, KwRows* rows,
+  static __attribute__((noinline)) void run(const KwHalf& half, size_t num_semiblocks, KwRows* rows,
                                             Porter* porter, size_t carry_per_step) {
+    const size_t n = kSemiblocks != 0 ? kSemiblocks : num_semiblocks;
     constexpr size_t kRowLen = kChains * sizeof(Vector);
     auto* first = reinterpret_cast<uint8_t*>(rows->blocks);
     uint8_t* last = first + (n - 1) * kRowLen;
@@ -192,7 +191,7 @@ struct Half {
       turn(s, at, next);
       at = next;
       cipher(s, half, *key);
-      porter->carry(carry_per_step);
+      porter->carry<kGroup>(n, carry_per_step);
     }
     auto* checks = reinterpret_cast<uint8_t*>(rows->checks);
     for_each<kChains>([&](auto c) __attribute__((always_inline)) {
@@ -205,38 +204,56 @@ struct Half {
 
 // work runs all groups. Group g is in work in rows[g % 2], while g - 1 leaves and g + 1 enters the
 // other rows.
-template <class V, int kChains>
+template <class V, int kChains, size_t kSemiblocks>
 void work(KwState* state, Porter* porter, size_t num_keys) {
-  constexpr size_t kGroup = kChains * sizeof(typename V::Vector) / 16;
+  using Unwrap = Half<V, kChains, kSemiblocks, true>;
+  using Wrap = Half<V, kChains, kSemiblocks, false>;
+  constexpr size_t kGroup = Unwrap::kGroup;
   const size_t n = state->num_semiblocks;
   const bool unwraps = porter->wraps_in;
   const bool wraps = porter->wraps_out;
   const size_t num_steps = 6 * n * (size_t{unwraps} + size_t{wraps});
   const size_t carry_per_step = (kGroup + num_steps - 1) / num_steps;
-  porter->group = kGroup;
   porter->begin(&state->rows[0], 0, min(num_keys, kGroup));
-  porter->carry(kGroup);
+  porter->carry<kGroup>(n, kGroup);
   size_t before = 0;  // keys of the group before this one
-  for (size_t done = 0, g = 0; done < num_keys; ++g) {
+  size_t done = 0;
+  for (size_t g = 0; done < num_keys; ++g) {
     const size_t num = min(num_keys - done, kGroup);
     done += num;
     KwRows* rows = &state->rows[g % 2];
     porter->begin(&state->rows[(g + 1) % 2], before, min(num_keys - done, kGroup));
-    if (unwraps) Half<V, kChains, true>::run(state->unwrap, n, rows, porter, carry_per_step);
-    if (wraps) Half<V, kChains, false>::run(state->wrap, n, rows, porter, carry_per_step);
+    if (unwraps) Unwrap::run(state->unwrap, n, rows, porter, carry_per_step);
+    if (wraps) Wrap::run(state->wrap, n, rows, porter, carry_per_step);
     before = num;
   }
   porter->begin(porter->rows == &state->rows[0] ? &state->rows[1] : &state->rows[0], before, 0);
-  porter->carry(before);
+  porter->carry<kGroup>(n, before);
 }
 
-// Few keys take fewer registers: a step is then only as long as the latency of its rounds.
+// dispatch: a step of few keys takes only as long as the latency of its rounds, if it takes only
+// the registers that they fill. From there on all registers, with a body for each common size of
+// key.
 template <class V>
 void dispatch(KwState* state, Porter* porter, size_t num_keys) {
-  constexpr size_t kLanes = sizeof(typename V::Vector) / 16;
-  if (num_keys <= kLanes) return work<V, 1>(state, porter, num_keys);
-  if (num_keys <= 4 * kLanes) return work<V, 4>(state, porter, num_keys);
-  return work<V, V::kChains>(state, porter, num_keys);
+  constexpr size_t kLanes = sizeof(typename V::Vector) / sizeof(Block);
+  if (num_keys <= kLanes) return work<V, 1, 0>(state, porter, num_keys);
+  if (num_keys <= 4 * kLanes) return work<V, 4, 0>(state, porter, num_keys);
+  if (num_keys <= 8 * kLanes) return work<V, 8, 0>(state, porter, num_keys);
+  switch (state->num_semiblocks) {
+    case 2:
+      return work<V, V::kChains, 2>(state, porter, num_keys);
+    case 3:
+      return work<V, V::kChains, 3>(state, porter, num_keys);
+    case 4:
+      return work<V, V::kChains, 4>(state, porter, num_keys);
+    case 6:
+      return work<V, V::kChains, 6>(state, porter, num_keys);
+    case 8:
+      return work<V, V::kChains, 8>(state, porter, num_keys);
+    default:
+      return work<V, V::kChains, 0>(state, porter, num_keys);
+  }
 }
 
 template <class V>
