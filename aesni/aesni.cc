@@ -12,7 +12,7 @@ namespace {
 // register in every round, which fills the window in which the CPU looks for work.
 struct Xmm {
   using Vector = __m128i;
-  static constexpr int kChains = 12;
+  static constexpr size_t kChains = 12;
 
   static REWRAP_INLINE Vector load(const void* at) {
     return _mm_load_si128(static_cast<const Vector*>(at));

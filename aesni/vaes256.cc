@@ -12,7 +12,7 @@ namespace {
 // register in every round, which fills the window in which the CPU looks for work.
 struct Ymm {
   using Vector = __m256i;
-  static constexpr int kChains = 12;
+  static constexpr size_t kChains = 12;
 
   static REWRAP_INLINE Vector load(const void* at) {
     return _mm256_load_si256(static_cast<const Vector*>(at));

@@ -12,7 +12,7 @@ namespace {
 // register in every round, which fills the window in which the CPU looks for work.
 struct Zmm {
   using Vector = __m512i;
-  static constexpr int kChains = 16;
+  static constexpr size_t kChains = 16;
 
   static REWRAP_INLINE Vector load(const void* at) { return _mm512_load_si512(at); }
   static REWRAP_INLINE void store(void* at, Vector v) { _mm512_store_si512(at, v); }
