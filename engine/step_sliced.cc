@@ -7,7 +7,7 @@
 namespace rewrap {
 namespace {
 
-constexpr std::size_t kMaxScratchLen = std::size_t{512} << 10;
+constexpr std::size_t kMaxScratchLen = std::size_t{128} << 10;
 
 std::uint64_t to_be(std::uint64_t v) { return __builtin_bswap64(v); }
 

@@ -25,10 +25,10 @@ constexpr std::size_t kFenceLen = 64;
 constexpr std::uint8_t kFence = 0xfe;
 constexpr std::size_t kAllEqual = SIZE_MAX;
 
-// 1 to 70 covers lanes of 4 to 64 and their neighbours; then around OpenSSL's 512 lanes, and
-// several rounds of any kernel.
+// 1 to 70 covers the kernels' groups of 12, 24 and 64 keys, what they take in fewer registers, and
+// the neighbours; then twice and three times the largest group, OpenSSL's 512 lanes, and long runs.
 std::vector<std::size_t> batch_sizes() {
-  std::vector<std::size_t> sizes = {511, 512, 513, 1000, kMaxBatch};
+  std::vector<std::size_t> sizes = {127, 128, 129, 191, 192, 193, 511, 512, 513, 1000, kMaxBatch};
   for (std::size_t size = 1; size <= 70; ++size) sizes.push_back(size);
   return sizes;
 }
@@ -88,8 +88,8 @@ void expect_run(Transform* transform, const Batch& batch, std::size_t offset, bo
   const std::size_t num = batch.verdicts.size();
   Bytes in_bytes(offset);
   in_bytes.insert(in_bytes.end(), batch.in.begin(), batch.in.end());
-  FencedBytes out(batch.out.size(), (offset * 3) % 16);
-  FencedBytes verdicts(num, (offset * 5) % 16);
+  FencedBytes out(batch.out.size(), (offset * 3) % 64);
+  FencedBytes verdicts(num, (offset * 5) % 64);
   if (in_place) copy_bytes(out.span(), batch.in);
   const ByteView in = in_place ? ByteView(out.span()) : ByteView(in_bytes).subspan(offset);
   ASSERT_OK(transform->run(in, out.span(), verdicts.span()));
@@ -137,6 +137,7 @@ class RewrapTest : public testing::TestWithParam<Case> {
         ASSERT_EQ(transform.value()->out_len(), wrap_len_);
         body(transform.value().get(), from, to);
         if (HasFatalFailure()) return;
+        ++num_kek_pairs_;
       }
     }
   }
@@ -146,6 +147,7 @@ class RewrapTest : public testing::TestWithParam<Case> {
   WrapAlgorithm from_algorithm_ = std::get<2>(GetParam());
   WrapAlgorithm to_algorithm_ = std::get<3>(GetParam());
   std::size_t wrap_len_ = dek_len_ + kSemiblockLen;
+  std::size_t num_kek_pairs_ = 0;  // done so far
   test::Random random_{dek_len_};
 };
 
@@ -163,9 +165,22 @@ TEST_P(RewrapTest, BatchesOfEverySizeIntactAndDamaged) {
   });
 }
 
+TEST_P(RewrapTest, BatchesOfOneToAThousand) {
+  for_each_kek_pair([this](Transform* transform, const Bytes& from, const Bytes& to) {
+    // Each pair of KEKs takes other sizes; together they take them all.
+    for (std::size_t num = 1 + num_kek_pairs_; num <= 1000; num += 9) {
+      SCOPED_TRACE(testing::Message() << "batch of " << num);
+      const Batch batch = make_batch(from, to, num, wrap_len_, kDamagePercent, &random_);
+      expect_run(transform, batch, 0, num % 2 == 0);
+      if (HasFatalFailure()) return;
+    }
+  });
+}
+
 TEST_P(RewrapTest, InPlaceAndOutOfPlaceAtEveryAlignment) {
   for_each_kek_pair([this](Transform* transform, const Bytes& from, const Bytes& to) {
-    for (std::size_t offset = 0; offset < 16; ++offset) {
+    // Each pair of KEKs takes other offsets; together they take all that a cache line has.
+    for (std::size_t offset = num_kek_pairs_; offset < 64; offset += 9) {
       for (const std::size_t num : {1U, 13U, 65U, 300U}) {
         for (const bool in_place : {false, true}) {
           SCOPED_TRACE(testing::Message()
