@@ -11,25 +11,10 @@
 #include <mutex>
 
 #include "engine/fused_kw.h"
-#include "engine/step_sliced.h"
+#include "engine/openssl_transform.h"
 
 namespace rewrap {
 namespace {
-
-Result<std::unique_ptr<Transform>> make_openssl(const TransformSpec& spec) {
-  REWRAP_TRY(validate(spec));
-  std::optional<SlicedSide> from;
-  std::optional<SlicedSide> to;
-  if (spec.from) {
-    REWRAP_ASSIGN(auto cipher, make_openssl_ecb(*spec.from->kek));
-    from = SlicedSide{spec.from->algorithm, std::move(cipher)};
-  }
-  if (spec.to) {
-    REWRAP_ASSIGN(auto cipher, make_openssl_ecb(*spec.to->kek));
-    to = SlicedSide{spec.to->algorithm, std::move(cipher)};
-  }
-  return make_step_sliced(spec.key_len, std::move(from), std::move(to), spec.check_only);
-}
 
 #if defined(__x86_64__)
 // Keys that no kernel serves (KWP of a broken semiblock, long ones) take the library's way.
@@ -53,7 +38,7 @@ constexpr std::array kImplementations = {
                    [](const CpuFeatures& cpu) { return cpu.aes && cpu.sse41; },
                    make_fused<aesni::kAesniKw>},
 #endif
-    Implementation{"openssl", "step-sliced over EVP AES-ECB, the portable fallback", "any CPU",
+    Implementation{"openssl", "EVP: AES-ECB step-sliced, AES-GCM; the portable fallback", "any CPU",
                    [](const CpuFeatures&) { return true; }, make_openssl},
 };
 

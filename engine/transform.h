@@ -27,7 +27,14 @@ struct AadColumn {
   std::size_t len = 0;
   std::size_t stride = 0;
 
-  [[nodiscard]] ByteView of(std::size_t key) const { return bytes.subspan(key * stride, len); }
+  [[nodiscard]] ByteView of(std::size_t key) const {
+    return len == 0 ? ByteView() : bytes.subspan(key * stride, len);
+  }
+  // skip gives the column without the data of the first `num_keys` keys.
+  [[nodiscard]] AadColumn skip(std::size_t num_keys) const {
+    if (len == 0) return {};
+    return {bytes.subspan(num_keys * stride), len, stride};
+  }
 };
 
 // Batch is the work of one run: verdicts.size() keys, back to back in `in` and `out`.

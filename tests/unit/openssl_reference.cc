@@ -67,6 +67,27 @@ Bytes openssl_wrap_all(WrapAlgorithm algorithm, ByteView kek, ByteView keys, std
   return wraps;
 }
 
+Bytes openssl_gcm_wrap(ByteView kek, std::uint32_t fixed_field, std::uint64_t number, ByteView aad,
+                       ByteView key) {
+  Bytes record(wrapped_len(WrapAlgorithm::kGcm, key.size()));
+  store_be32(record.data(), fixed_field);
+  store_be64(record.data() + 4, number);
+  const EVP_CIPHER* gcm = by_len(kek, EVP_aes_128_gcm(), EVP_aes_192_gcm(), EVP_aes_256_gcm());
+  const CtxPtr ctx(EVP_CIPHER_CTX_new());
+  int len = 0;
+  std::uint8_t* body = record.data() + kGcmIvFieldLen;
+  const int key_len = static_cast<int>(key.size());
+  const int aad_len = static_cast<int>(aad.size());
+  const bool done =
+      ctx && EVP_EncryptInit_ex(ctx.get(), gcm, nullptr, kek.data(), record.data()) == 1 &&
+      EVP_EncryptUpdate(ctx.get(), nullptr, &len, aad.data(), aad_len) == 1 &&
+      EVP_EncryptUpdate(ctx.get(), body, &len, key.data(), key_len) == 1 &&
+      EVP_EncryptFinal_ex(ctx.get(), body + key_len, &len) == 1 &&
+      EVP_CIPHER_CTX_ctrl(ctx.get(), EVP_CTRL_AEAD_GET_TAG, kGcmTagLen, body + key_len) == 1;
+  if (!done) throw std::runtime_error("OpenSSL failed to wrap by GCM");
+  return record;
+}
+
 Bytes openssl_w(ByteView kek, std::uint64_t integrity, ByteView body) {
   std::array<std::uint8_t, kSemiblockLen> iv{};
   store_be64(iv.data(), integrity);

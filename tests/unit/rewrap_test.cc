@@ -1,8 +1,9 @@
-// Re-wrap of batches of every size, DEK length, algorithm and KEK, against OpenSSL one key at a
-// time.
+// Re-wrap of batches of every size, DEK length, pair of algorithms and KEK, against OpenSSL one key
+// at a time.
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -24,6 +25,14 @@ constexpr std::size_t kDamagePercent = 20;
 constexpr std::size_t kFenceLen = 64;
 constexpr std::uint8_t kFence = 0xfe;
 constexpr std::size_t kAllEqual = SIZE_MAX;
+
+// The IVs and additional data of GCM sides: a prefix, and per key a part of a slot, as in a
+// segment.
+constexpr std::uint32_t kFixedField = 0x00c0ffee;
+constexpr std::uint64_t kFromNumber = 77;
+constexpr std::uint64_t kToNumber = 0xfffff0;
+constexpr std::size_t kAadLen = 16;
+constexpr std::size_t kAadStride = 24;
 
 // 1 to 70 covers the kernels' groups of 12, 24 and 64 keys, what they take in fewer registers, and
 // the neighbours; then twice and three times the largest group, OpenSSL's 512 lanes, and long runs.
@@ -60,31 +69,17 @@ std::size_t first_different(ByteView a, ByteView b, std::size_t stride) {
   return at == a.end() ? kAllEqual : static_cast<std::size_t>(at - a.begin()) / stride;
 }
 
-// Batch is an input with what must come of it.
-struct Batch {
+// Expected is an input with what must come of it.
+struct Expected {
   Bytes in;
   Bytes out;
   Bytes verdicts;
+  AadColumn from_aad = {};
+  AadColumn to_aad = {};
 };
 
-// make_batch takes the first `num` keys of `from` and `to`, and flips one random bit in some of the
-// wraps.
-Batch make_batch(const Bytes& from, const Bytes& to, std::size_t num, std::size_t wrap_len,
-                 std::size_t damage_percent, test::Random* random) {
-  const auto end = static_cast<std::ptrdiff_t>(num * wrap_len);
-  Batch batch{Bytes(from.begin(), from.begin() + end), Bytes(to.begin(), to.begin() + end),
-              Bytes(num, kIntact)};
-  for (std::size_t k = 0; k < num; ++k) {
-    if (random->below(100) >= damage_percent) continue;
-    test::flip_bit(ByteSpan(batch.in).subspan(k * wrap_len, wrap_len), random->below(8 * wrap_len));
-    wipe(ByteSpan(batch.out).subspan(k * wrap_len, wrap_len));
-    batch.verdicts[k] = kDamaged;
-  }
-  return batch;
-}
-
 // expect_run runs the batch at a given alignment, in place or not, and compares every byte.
-void expect_run(Transform* transform, const Batch& batch, std::size_t offset, bool in_place) {
+void expect_run(Transform* transform, const Expected& batch, std::size_t offset, bool in_place) {
   const std::size_t num = batch.verdicts.size();
   Bytes in_bytes(offset);
   in_bytes.insert(in_bytes.end(), batch.in.begin(), batch.in.end());
@@ -92,7 +87,7 @@ void expect_run(Transform* transform, const Batch& batch, std::size_t offset, bo
   FencedBytes verdicts(num, (offset * 5) % 64);
   if (in_place) copy_bytes(out.span(), batch.in);
   const ByteView in = in_place ? ByteView(out.span()) : ByteView(in_bytes).subspan(offset);
-  ASSERT_OK(transform->run(in, out.span(), verdicts.span()));
+  ASSERT_OK(transform->run({in, out.span(), verdicts.span(), batch.from_aad, batch.to_aad}));
   ASSERT_EQ(first_different(verdicts.span(), batch.verdicts, 1), kAllEqual);
   ASSERT_EQ(first_different(out.span(), batch.out, batch.out.size() / num), kAllEqual);
   ASSERT_TRUE(out.fences_stand() && verdicts.fences_stand());
@@ -116,77 +111,130 @@ class RewrapTest : public testing::TestWithParam<Case> {
       GTEST_SKIP() << "this CPU lacks " << implementation_.needs;
   }
 
-  // for_each_kek_pair calls body(transform, from, to) with kMaxBatch wraps under each pair of KEK
-  // sizes.
+  // for_each_kek_pair calls body(transform) with kMaxBatch wraps under each pair of KEK sizes in
+  // from_wraps_ and to_wraps_.
   template <typename Body>
   void for_each_kek_pair(Body body) {
     const Bytes deks = random_.bytes(kMaxBatch * dek_len_);
     for (const std::size_t from_len : {16U, 24U, 32U}) {
       const Bytes from_kek = random_.bytes(from_len);
-      const Bytes from = openssl_wrap_all(from_algorithm_, from_kek, deks, dek_len_);
+      from_wraps_ = wrap_all(from_algorithm_, from_kek, from_aad_, kFromNumber, deks);
       for (const std::size_t to_len : {16U, 24U, 32U}) {
         SCOPED_TRACE(testing::Message() << "KEK of " << from_len << " to KEK of " << to_len);
         const Bytes to_kek = random_.bytes(to_len);
-        const Bytes to = openssl_wrap_all(to_algorithm_, to_kek, deks, dek_len_);
+        to_wraps_ = wrap_all(to_algorithm_, to_kek, to_aad_, kToNumber, deks);
         const Kek old_kek = make_kek(from_kek);
         const Kek new_kek = make_kek(to_kek);
-        auto transform = implementation_.make({dek_len_, WrapSide{from_algorithm_, &old_kek},
-                                               WrapSide{to_algorithm_, &new_kek}, false});
+        auto transform =
+            implementation_.make({dek_len_, WrapSide{from_algorithm_, &old_kek, {prefix_, nullptr}},
+                                  WrapSide{to_algorithm_, &new_kek, {prefix_, &*ivs_}}, false});
         ASSERT_OK(transform);
-        ASSERT_EQ(transform.value()->in_len(), wrap_len_);
-        ASSERT_EQ(transform.value()->out_len(), wrap_len_);
-        body(transform.value().get(), from, to);
+        ASSERT_EQ(transform.value()->in_len(), from_len_);
+        ASSERT_EQ(transform.value()->out_len(), to_len_);
+        body(transform.value().get());
         if (HasFatalFailure()) return;
         ++num_kek_pairs_;
       }
     }
   }
 
+  Bytes wrap_all(WrapAlgorithm algorithm, const Bytes& kek, const Bytes& aads, std::uint64_t number,
+                 const Bytes& deks) {
+    if (algorithm != WrapAlgorithm::kGcm) return openssl_wrap_all(algorithm, kek, deks, dek_len_);
+    Bytes wraps;
+    for (std::size_t k = 0; k < kMaxBatch; ++k) {
+      Bytes aad = prefix_;
+      const ByteView own = ByteView(aads).subspan(k * kAadStride, kAadLen);
+      aad.insert(aad.end(), own.begin(), own.end());
+      const Bytes wrap = test::openssl_gcm_wrap(kek, kFixedField, number + k, aad,
+                                                ByteView(deks).subspan(k * dek_len_, dek_len_));
+      wraps.insert(wraps.end(), wrap.begin(), wrap.end());
+    }
+    return wraps;
+  }
+
+  // first takes the first `num` wraps. IVs start afresh with each batch, so that the answer is
+  // known.
+  Expected first(std::size_t num) {
+    ivs_.emplace(kFixedField, kToNumber, kMaxGcmWraps);
+    return {
+        Bytes(from_wraps_.begin(),
+              from_wraps_.begin() + static_cast<std::ptrdiff_t>(num * from_len_)),
+        Bytes(to_wraps_.begin(), to_wraps_.begin() + static_cast<std::ptrdiff_t>(num * to_len_)),
+        Bytes(num, kIntact),
+        {from_aad_, kAadLen, kAadStride},
+        {to_aad_, kAadLen, kAadStride}};
+  }
+
+  // damage flips one random bit of key `k`'s wrap.
+  void damage(Expected* batch, std::size_t k) {
+    test::flip_bit(ByteSpan(batch->in).subspan(k * from_len_, from_len_),
+                   random_.below(8 * from_len_));
+    wipe(ByteSpan(batch->out).subspan(k * to_len_, to_len_));
+    batch->verdicts[k] = kDamaged;
+  }
+
+  // first_damaged is first with some of the keys damaged.
+  Expected first_damaged(std::size_t num) {
+    Expected batch = first(num);
+    for (std::size_t k = 0; k < num; ++k) {
+      if (random_.below(100) < kDamagePercent) damage(&batch, k);
+    }
+    return batch;
+  }
+
+  [[nodiscard]] bool may_be_in_place() const { return from_len_ == to_len_; }
+
   Implementation implementation_ = std::get<0>(GetParam());
   std::size_t dek_len_ = std::get<1>(GetParam());
   WrapAlgorithm from_algorithm_ = std::get<2>(GetParam());
   WrapAlgorithm to_algorithm_ = std::get<3>(GetParam());
-  std::size_t wrap_len_ = dek_len_ + kSemiblockLen;
   std::size_t num_kek_pairs_ = 0;  // done so far
+  std::size_t from_len_ = wrapped_len(from_algorithm_, dek_len_);
+  std::size_t to_len_ = wrapped_len(to_algorithm_, dek_len_);
   test::Random random_{dek_len_};
+  Bytes prefix_ = random_.bytes(kAadLen);
+  Bytes from_aad_ = random_.bytes(kMaxBatch * kAadStride);
+  Bytes to_aad_ = random_.bytes(kMaxBatch * kAadStride);
+  Bytes from_wraps_;
+  Bytes to_wraps_;
+  std::optional<IvSource> ivs_{std::in_place, kFixedField, kToNumber, kMaxGcmWraps};
 };
 
 TEST_P(RewrapTest, BatchesOfEverySizeIntactAndDamaged) {
-  for_each_kek_pair([this](Transform* transform, const Bytes& from, const Bytes& to) {
+  for_each_kek_pair([this](Transform* transform) {
     for (const std::size_t num : batch_sizes()) {
       SCOPED_TRACE(testing::Message() << "batch of " << num);
-      for (const std::size_t damage_percent : {std::size_t{0}, kDamagePercent}) {
-        const Batch batch = make_batch(from, to, num, wrap_len_, damage_percent, &random_);
-        const bool in_place = num % 2 == 0;
-        expect_run(transform, batch, 0, in_place);
-        if (HasFatalFailure()) return;
-      }
+      const bool in_place = may_be_in_place() && num % 2 == 0;
+      expect_run(transform, first(num), 0, in_place);
+      if (HasFatalFailure()) return;
+      expect_run(transform, first_damaged(num), 0, in_place);
+      if (HasFatalFailure()) return;
     }
   });
 }
 
 TEST_P(RewrapTest, BatchesOfOneToAThousand) {
-  for_each_kek_pair([this](Transform* transform, const Bytes& from, const Bytes& to) {
+  for_each_kek_pair([this](Transform* transform) {
     // Each pair of KEKs takes other sizes; together they take them all.
     for (std::size_t num = 1 + num_kek_pairs_; num <= 1000; num += 9) {
       SCOPED_TRACE(testing::Message() << "batch of " << num);
-      const Batch batch = make_batch(from, to, num, wrap_len_, kDamagePercent, &random_);
-      expect_run(transform, batch, 0, num % 2 == 0);
+      expect_run(transform, first_damaged(num), 0, num % 2 == 0 && may_be_in_place());
       if (HasFatalFailure()) return;
     }
   });
 }
 
 TEST_P(RewrapTest, InPlaceAndOutOfPlaceAtEveryAlignment) {
-  for_each_kek_pair([this](Transform* transform, const Bytes& from, const Bytes& to) {
+  for_each_kek_pair([this](Transform* transform) {
     // Each pair of KEKs takes other offsets; together they take all that a cache line has.
     for (std::size_t offset = num_kek_pairs_; offset < 64; offset += 9) {
       for (const std::size_t num : {1U, 13U, 65U, 300U}) {
         for (const bool in_place : {false, true}) {
+          if (in_place && !may_be_in_place()) continue;
           SCOPED_TRACE(testing::Message()
                        << "offset " << offset << ", batch of " << num << ", in place " << in_place);
-          expect_run(transform, make_batch(from, to, num, wrap_len_, kDamagePercent, &random_),
-                     offset, in_place);
+          expect_run(transform, first_damaged(num), offset, in_place);
           if (HasFatalFailure()) return;
         }
       }
@@ -195,28 +243,26 @@ TEST_P(RewrapTest, InPlaceAndOutOfPlaceAtEveryAlignment) {
 }
 
 TEST_P(RewrapTest, OneDamagedKeyAtEachPlace) {
-  for_each_kek_pair([this](Transform* transform, const Bytes& from, const Bytes& to) {
+  for_each_kek_pair([this](Transform* transform) {
     constexpr std::size_t kNum = 67;
     for (std::size_t damaged = 0; damaged < kNum; ++damaged) {
       SCOPED_TRACE(testing::Message() << "key " << damaged);
-      Batch batch = make_batch(from, to, kNum, wrap_len_, 0, &random_);
-      test::flip_bit(ByteSpan(batch.in).subspan(damaged * wrap_len_, wrap_len_),
-                     random_.below(8 * wrap_len_));
-      wipe(ByteSpan(batch.out).subspan(damaged * wrap_len_, wrap_len_));
-      batch.verdicts[damaged] = kDamaged;
-      expect_run(transform, batch, 0, damaged % 2 == 0);
+      Expected batch = first(kNum);
+      damage(&batch, damaged);
+      expect_run(transform, batch, 0, may_be_in_place() && damaged % 2 == 0);
       if (HasFatalFailure()) return;
     }
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Implementations, RewrapTest,
-                         testing::Combine(testing::ValuesIn(implementations().begin(),
-                                                            implementations().end()),
-                                          testing::ValuesIn(kDekLens),
-                                          testing::Values(WrapAlgorithm::kKw, WrapAlgorithm::kKwp),
-                                          testing::Values(WrapAlgorithm::kKw, WrapAlgorithm::kKwp)),
-                         case_name);
+constexpr WrapAlgorithm kAlgorithms[] = {WrapAlgorithm::kKw, WrapAlgorithm::kKwp,
+                                         WrapAlgorithm::kGcm};
+INSTANTIATE_TEST_SUITE_P(
+    Implementations, RewrapTest,
+    testing::Combine(testing::ValuesIn(implementations().begin(), implementations().end()),
+                     testing::ValuesIn(kDekLens), testing::ValuesIn(kAlgorithms),
+                     testing::ValuesIn(kAlgorithms)),
+    case_name);
 
 }  // namespace
 }  // namespace rewrap
