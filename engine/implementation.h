@@ -42,8 +42,8 @@ std::span<const Implementation> implementations();
 //         kInternal     the self-test failed; it must not be used
 Result<const Implementation*> choose_implementation(std::string_view name);
 
-// self_test runs the known answers of RFC 3394 and RFC 5649 through `implementation`, both ways,
-// and damaged inputs that it must refuse. Errors: kInternal.
+// self_test runs the known answers of RFC 3394, RFC 5649 and GCM through `implementation`, both
+// ways, and damaged inputs that it must refuse, in batches of 1 to 300 keys. Errors: kInternal.
 Status self_test(const Implementation& implementation);
 
 }  // namespace rewrap

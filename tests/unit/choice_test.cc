@@ -156,6 +156,35 @@ TEST(SelfTestControl, DamageThatIsIgnoredInKwpOnlyIsNoticed) {
   EXPECT_CODE((self_test(faulty<is_kwp, ignores_damage>())), Errc::kInternal);
 }
 
+bool opens_gcm(const TransformSpec& spec) {
+  return spec.from && !spec.to && spec.from->algorithm == WrapAlgorithm::kGcm;
+}
+bool rewraps_gcm(const TransformSpec& spec) {
+  return spec.from && spec.to && spec.to->algorithm == WrapAlgorithm::kGcm;
+}
+bool wraps_gcm(const TransformSpec& spec) {
+  return spec.to && !spec.from && spec.to->algorithm == WrapAlgorithm::kGcm;
+}
+// The invocation number of the second key comes again with the third.
+void repeats_an_iv(std::size_t out_len, ByteSpan out, ByteSpan verdicts) {
+  if (verdicts.size() < 3) return;
+  copy_bytes(out.subspan(2 * out_len), out.subspan(out_len, kGcmIvLen));
+}
+// Only the last lane of a large batch.
+void ignores_damage_in_a_far_lane(std::size_t /*out_len*/, ByteSpan /*out*/, ByteSpan verdicts) {
+  if (verdicts.size() > 294) verdicts[294] = kIntact;
+}
+
+TEST(SelfTestControl, FaultsInGcmOnlyAreNoticed) {
+  EXPECT_CODE((self_test(faulty<opens_gcm, ignores_damage>())), Errc::kInternal);
+  EXPECT_CODE((self_test(faulty<opens_gcm, ignores_damage_in_a_far_lane>())), Errc::kInternal);
+  EXPECT_CODE((self_test(faulty<opens_gcm, leaks_damaged>())), Errc::kInternal);
+  EXPECT_CODE((self_test(faulty<rewraps_gcm, leaks_damaged>())), Errc::kInternal);
+  EXPECT_CODE((self_test(faulty<rewraps_gcm, flips_one_bit_of_the_last>())), Errc::kInternal);
+  EXPECT_CODE((self_test(faulty<wraps_gcm, flips_one_bit_of_the_first>())), Errc::kInternal);
+  EXPECT_CODE((self_test(faulty<wraps_gcm, repeats_an_iv>())), Errc::kInternal);
+}
+
 TEST(SelfTestControl, AnImplementationThatCannotBeMadePassesItsReasonOn) {
   const Implementation none{"none", "", "", [](const CpuFeatures&) { return true; },
                             [](const TransformSpec&) -> Result<std::unique_ptr<Transform>> {
