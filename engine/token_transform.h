@@ -12,14 +12,15 @@ namespace rewrap {
 
 // make_import_transform re-wraps from `key` (algorithm `from`) to `to`, in whichever way the key
 // allows; where its bytes can be read, `key_value` holds them and `implementation` does the work.
-// `key` must outlive the transform. Errors: kUnsupported if the key's access cannot serve
-// (C_UnwrapKey opens RFC 3394 only).
+// `key` must outlive the transform. Errors: kUnsupported if the key's access cannot serve: inside a
+// token GCM wraps are not opened, and C_UnwrapKey opens RFC 3394 only.
 Result<std::unique_ptr<Transform>> make_import_transform(const Implementation& implementation,
                                                          WrappingKey* key, const Kek* key_value,
                                                          WrapAlgorithm from, WrapSide to,
                                                          std::size_t dek_len);
 
-// make_export_transform re-wraps from `from` to `key` (algorithm `to`). Errors: as above.
+// make_export_transform re-wraps from `from` to `key` (algorithm `to`, KW or KWP). Errors: as
+// above.
 Result<std::unique_ptr<Transform>> make_export_transform(const Implementation& implementation,
                                                          WrappingKey* key, const Kek* key_value,
                                                          WrapSide from, WrapAlgorithm to,

@@ -144,11 +144,100 @@ TEST_P(TokenTransformTest, OldWrapsOfKwpNeedMoreThanUnwrapKey) {
   EXPECT_TRUE(out == openssl_wrap_all(WrapAlgorithm::kKw, host_bytes_, deks_, kDekLen));
 }
 
+class TokenGcmTest : public TokenTransformTest {
+ protected:
+  static constexpr std::size_t kGcmLen = kDekLen + 32;
+
+  WrapSide host_gcm() { return {WrapAlgorithm::kGcm, &host_kek_, {prefix_, &ivs_}}; }
+  [[nodiscard]] AadColumn ids() const { return {ids_, 16, 24}; }
+
+  // gcm_wraps gives the DEKs' records under a KEK, numbered from 5.
+  Bytes gcm_wraps(const Bytes& kek, ByteView prefix) {
+    Bytes wraps;
+    for (std::size_t k = 0; k < kNum; ++k) {
+      Bytes aad(prefix.begin(), prefix.end());
+      const ByteView own = ids().of(k);
+      aad.insert(aad.end(), own.begin(), own.end());
+      const Bytes wrap =
+          test::openssl_gcm_wrap(kek, 1, 5 + k, aad, ByteView(deks_).subspan(k * kDekLen, kDekLen));
+      wraps.insert(wraps.end(), wrap.begin(), wrap.end());
+    }
+    return wraps;
+  }
+
+  Bytes prefix_ = random_.bytes(16);
+  Bytes ids_ = random_.bytes(kNum * 24);
+  IvSource ivs_{1, 5, kMaxGcmWraps};
+};
+
+TEST_P(TokenGcmTest, ImportIntoAGcmKeyset) {
+  auto transform = make_import_transform(implementation_, &token_, &token_kek_, WrapAlgorithm::kKw,
+                                         host_gcm(), kDekLen);
+  ASSERT_OK(transform);
+  Bytes in = openssl_wrap_all(WrapAlgorithm::kKw, token_bytes_, deks_, kDekLen);
+  Bytes want = gcm_wraps(host_bytes_, prefix_);
+  Bytes want_verdicts(kNum, kIntact);
+  for (std::size_t k = 0; k < kNum; k += 7) {
+    in[k * kWrapLen + k % kWrapLen] ^= 1;
+    wipe(ByteSpan(want).subspan(k * kGcmLen, kGcmLen));
+    want_verdicts[k] = kDamaged;
+  }
+  Bytes out(kNum * kGcmLen);
+  Bytes verdicts(kNum, 0xee);
+  ASSERT_OK(transform.value()->run({in, out, verdicts, {}, ids()}));
+  EXPECT_EQ(verdicts, want_verdicts);
+  EXPECT_TRUE(out == want);
+}
+
+TEST_P(TokenGcmTest, ForeignGcmWrapsAreOpenedOnTheHostOnly) {
+  auto transform = make_import_transform(implementation_, &token_, &token_kek_, WrapAlgorithm::kGcm,
+                                         {WrapAlgorithm::kKw, &host_kek_}, kDekLen);
+  if (GetParam() != WrappingAccess::kValue) {
+    EXPECT_CODE(transform, Errc::kUnsupported);
+    return;
+  }
+  ASSERT_OK(transform);
+  Bytes out(kNum * kWrapLen);
+  Bytes verdicts(kNum);
+  ASSERT_OK(transform.value()->run({gcm_wraps(token_bytes_, {}), out, verdicts, ids(), {}}));
+  EXPECT_TRUE(out == openssl_wrap_all(WrapAlgorithm::kKw, host_bytes_, deks_, kDekLen));
+}
+
+TEST_P(TokenGcmTest, ExportFromAGcmKeyset) {
+  auto transform = make_export_transform(implementation_, &token_, &token_kek_, host_gcm(),
+                                         WrapAlgorithm::kKw, kDekLen);
+  if (GetParam() == WrappingAccess::kUnwrapKey) {
+    EXPECT_CODE(transform, Errc::kUnsupported);
+    return;
+  }
+  ASSERT_OK(transform);
+  Bytes in = gcm_wraps(host_bytes_, prefix_);
+  Bytes want = openssl_wrap_all(WrapAlgorithm::kKw, token_bytes_, deks_, kDekLen);
+  Bytes want_verdicts(kNum, kIntact);
+  for (std::size_t k = 0; k < kNum; k += 7) {
+    in[k * kGcmLen + k % kGcmLen] ^= 1;
+    wipe(ByteSpan(want).subspan(k * kWrapLen, kWrapLen));
+    want_verdicts[k] = kDamaged;
+  }
+  Bytes out(want.size());
+  Bytes verdicts(kNum, 0xee);
+  ASSERT_OK(transform.value()->run({in, out, verdicts, ids(), {}}));
+  EXPECT_EQ(verdicts, want_verdicts);
+  EXPECT_TRUE(out == want);
+  EXPECT_CODE(make_export_transform(implementation_, &token_, &token_kek_,
+                                    {WrapAlgorithm::kKw, &host_kek_}, WrapAlgorithm::kGcm, kDekLen),
+              Errc::kUnsupported);
+}
+
 std::string access_name(const testing::TestParamInfo<WrappingAccess>& info) {
   if (info.param == WrappingAccess::kValue) return "value";
   return info.param == WrappingAccess::kBulkEcb ? "bulk_ecb" : "unwrap_key";
 }
 INSTANTIATE_TEST_SUITE_P(Accesses, TokenTransformTest,
+                         testing::Values(WrappingAccess::kValue, WrappingAccess::kBulkEcb,
+                                         WrappingAccess::kUnwrapKey),
+                         access_name);
+INSTANTIATE_TEST_SUITE_P(Accesses, TokenGcmTest,
                          testing::Values(WrappingAccess::kValue, WrappingAccess::kBulkEcb,
                                          WrappingAccess::kUnwrapKey),
                          access_name);
