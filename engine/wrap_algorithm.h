@@ -20,6 +20,9 @@ enum class WrapAlgorithm : std::uint8_t {
   kGcm = 3,  // SP 800-38D, IVs of 96 bits, tags of 128; keys of 1 byte and more
 };
 
+// is_wrap_algorithm says whether a stored byte is one of them.
+constexpr bool is_wrap_algorithm(std::uint8_t value) { return value >= 1 && value <= 3; }
+
 inline constexpr std::size_t kSemiblockLen = 8;
 inline constexpr std::size_t kBlockLen = 16;
 inline constexpr std::size_t kGcmIvLen = 12;

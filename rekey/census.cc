@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "rekey/dek_wrap.h"
 #include "rekey/keyset_lock.h"
 #include "rekey/segment.h"
 
@@ -140,6 +141,7 @@ Result<std::vector<QuarantinedDek>> list_quarantine(Store* store, const std::str
   REWRAP_TRY(snapshot->for_each_quarantined(
       keyset.number, [&](const DekId& id, ByteView stored) -> Status {
         REWRAP_ASSIGN(QuarantineRecord record, decode_quarantine(stored));
+        if (record.version != 0) record.aad = whole_aad(record.algorithm, keyset.uuid, id);
         deks.push_back({id, std::move(record)});
         return {};
       }));

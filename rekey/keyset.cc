@@ -5,6 +5,8 @@
 #include <numeric>
 #include <utility>
 
+#include "rekey/dek_wrap.h"
+
 namespace rewrap {
 namespace {
 
@@ -124,8 +126,8 @@ Status quarantine_foreign(Transaction* transaction, KeysetNumber keyset,
     if (transaction->find(keyset, dek.id).ok() || transaction->quarantined(keyset, dek.id).ok()) {
       continue;
     }
-    const QuarantineRecord record{QuarantineReason::kImport, dek.algorithm, 0, now_seconds(),
-                                  dek.wrap};
+    const QuarantineRecord record{
+        QuarantineReason::kImport, dek.algorithm, 0, now_seconds(), dek.wrap, dek.aad};
     REWRAP_TRY(transaction->put_quarantined(keyset, dek.id, encode(record)));
   }
   return {};
@@ -156,14 +158,17 @@ Result<std::vector<DekId>> generate_batch(Store* store, const std::string& name,
   deks.version = keyset.current_version;
   deks.dek_len = dek_len;
   REWRAP_ASSIGN(deks.ids, random_ids(count));
-  const WrapSide side{keyset.algorithm, &keyring->find(deks.version)->kek};
+  snapshot.reset();
+  REWRAP_ASSIGN(const auto ivs, reserve_ivs(store, keyset, *keyring, count));
+  const WrapSide side = dek_side(keyset, keyring->find(deks.version)->kek, ivs.get());
   REWRAP_ASSIGN(auto transform, implementation.make({dek_len, std::nullopt, side, false}));
   REWRAP_ASSIGN(SecretBuffer keys, SecretBuffer::create(count * dek_len));
   REWRAP_TRY(random_bytes(keys.expose_secret()));
   deks.wraps.resize(count * transform->out_len());
   Bytes verdicts(count);
-  REWRAP_TRY(transform->run(keys.expose_secret(), deks.wraps, verdicts));
-  snapshot.reset();
+  const AadColumn aad{
+      {deks.ids.front().data(), count * sizeof(DekId)}, sizeof(DekId), sizeof(DekId)};
+  REWRAP_TRY(transform->run({keys.expose_secret(), deks.wraps, verdicts, {}, aad}));
   REWRAP_TRY(append_deks(store, name, *keyring, deks));
   return std::move(deks.ids);
 }
@@ -288,7 +293,8 @@ Result<WrappedDek> get_dek(Store* store, const std::string& name, const DekId& i
                     view.header.version,
                     view.header.dek_len,
                     created_at(ids, slot),
-                    Bytes(wrap.begin(), wrap.end())};
+                    Bytes(wrap.begin(), wrap.end()),
+                    whole_aad(view.header.algorithm, keyset.uuid, id)};
 }
 
 }  // namespace rewrap

@@ -45,9 +45,11 @@ struct ForeignDamage {
   DekId id{};
   WrapAlgorithm algorithm = WrapAlgorithm::kKw;
   Bytes wrap;
+  Bytes aad = {};  // of a GCM wrap
 };
 
-// NewDeks are wraps under one KEK version, ready to be stored.
+// NewDeks are wraps under one KEK version, ready to be stored. GCM wraps have their IVs from
+// reserve_ivs (dek_wrap.h).
 struct NewDeks {
   KekVersion version = 0;
   std::size_t dek_len = 0;
@@ -78,6 +80,7 @@ struct WrappedDek {
   std::size_t dek_len = 0;
   std::uint64_t created_at = 0;
   Bytes wrap;
+  Bytes aad = {};  // the whole additional data of a GCM wrap
 };
 
 // get_dek looks a DEK up. With a keyring the segment is authenticated; without (null) the wrap is

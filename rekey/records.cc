@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "engine/base/codec.h"
+#include "engine/iv_source.h"
 
 namespace rewrap {
 namespace {
@@ -18,8 +19,6 @@ Status damaged() {
   return Status(Errc::kCorruption, "a record of the store is damaged",
                 "restore the store's directory from a backup");
 }
-
-bool is_algorithm(std::uint8_t value) { return value == 1 || value == 2; }
 
 }  // namespace
 
@@ -82,6 +81,7 @@ Result<Bytes> seal_keyset(const KeysetRecord& record, Mac* mac) {
   out.u32(record.verified_version);
   out.u64(record.verified_at);
   for (const SegmentNumber tail : record.tails) out.u32(tail);
+  if (record.algorithm == WrapAlgorithm::kGcm) out.u64(record.gcm_wraps);
   MacNonce nonce{};
   REWRAP_TRY(random_bytes(nonce));
   out.raw(nonce);
@@ -108,11 +108,12 @@ Result<KeysetRecord> read_keyset(ByteView stored) {
   record.verified_version = in.u32();
   record.verified_at = in.u64();
   for (SegmentNumber& tail : record.tails) tail = in.u32();
+  if (algorithm == static_cast<std::uint8_t>(WrapAlgorithm::kGcm)) record.gcm_wraps = in.u64();
   in.raw(kMacNonceLen + kTagLen);
-  const bool valid = in.done() && format == kRecordFormat && is_algorithm(algorithm) &&
+  const bool valid = in.done() && format == kRecordFormat && is_wrap_algorithm(algorithm) &&
                      is_dek_len(record.dek_len) &&
                      custody == static_cast<std::uint8_t>(Custody::kHost) &&
-                     is_keyset_name(record.name);
+                     is_keyset_name(record.name) && record.gcm_wraps <= kMaxGcmWraps;
   if (!valid) return damaged();
   record.algorithm = static_cast<WrapAlgorithm>(algorithm);
   record.custody = static_cast<Custody>(custody);
@@ -158,6 +159,7 @@ Bytes encode(const QuarantineRecord& record) {
   out.u32(record.version);
   out.u64(record.since);
   out.field(record.wrap);
+  if (record.algorithm == WrapAlgorithm::kGcm) out.field(record.aad);
   return out.take();
 }
 
@@ -170,11 +172,15 @@ Result<QuarantineRecord> decode_quarantine(ByteView stored) {
   record.version = in.u32();
   record.since = in.u64();
   const ByteView wrap = in.field(kMaxWrappedDekLen);
-  if (!in.done() || format != kRecordFormat || reason < 1 || reason > 2 || !is_algorithm(algorithm))
+  const bool is_gcm = algorithm == static_cast<std::uint8_t>(WrapAlgorithm::kGcm);
+  const ByteView aad = is_gcm ? in.field(kMaxForeignAadLen) : ByteView();
+  if (!in.done() || format != kRecordFormat || reason < 1 || reason > 2 ||
+      !is_wrap_algorithm(algorithm))
     return damaged();
   record.reason = static_cast<QuarantineReason>(reason);
   record.algorithm = static_cast<WrapAlgorithm>(algorithm);
   record.wrap.assign(wrap.begin(), wrap.end());
+  record.aad.assign(aad.begin(), aad.end());
   return record;
 }
 

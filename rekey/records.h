@@ -20,7 +20,8 @@ namespace rewrap {
 
 inline constexpr std::size_t kMaxKeysetNameLen = 64;
 inline constexpr std::size_t kMaxProtectors = 8;
-inline constexpr std::size_t kKekLen = 32;  // KEKs made here are AES-256
+inline constexpr std::size_t kMaxForeignAadLen = 1024;  // additional data of an imported GCM wrap
+inline constexpr std::size_t kKekLen = 32;              // KEKs made here are AES-256
 
 // Custody is where the KEK is while DEKs are re-wrapped. Stored: never renumber.
 enum class Custody : std::uint8_t {
@@ -63,7 +64,8 @@ struct KeysetRecord {
   KekVersion verified_version = 0;  // the version under which the last clean verify found every DEK
   std::uint64_t verified_at = 0;
   std::array<SegmentNumber, std::size(kDekLens)>
-      tails{};  // 1 + the segment that takes the next DEK of that size; 0 if none
+      tails{};                  // 1 + the segment that takes the next DEK of that size; 0 if none
+  std::uint64_t gcm_wraps = 0;  // invocation numbers handed out under current_version; GCM only
 };
 
 // seal_keyset encodes and tags; open_keyset checks the tag; read_keyset decodes without a key
@@ -91,6 +93,7 @@ struct QuarantineRecord {
   KekVersion version = 0;  // the version it is wrapped under; 0 if that is a foreign KEK
   std::uint64_t since = 0;
   Bytes wrap;
+  Bytes aad = {};  // of a foreign GCM wrap; that of the keyset's own is not stored
 };
 Bytes encode(const QuarantineRecord& record);
 Result<QuarantineRecord> decode_quarantine(ByteView stored);

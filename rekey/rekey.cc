@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "rekey/dek_wrap.h"
 #include "rekey/keyset_lock.h"
 #include "rekey/rewrap_job.h"
 
@@ -15,7 +16,8 @@ namespace {
 struct Work {
   std::vector<SegmentNumber> segments;
   std::uint64_t deks = 0;
-  KekVersion oldest = 0;  // 0 if no segment with a readable header is left
+  std::uint64_t slots = 0;  // those of quarantined DEKs are wrapped over as well
+  KekVersion oldest = 0;    // 0 if no segment with a readable header is left
 };
 
 Result<Work> find_work(Snapshot& snapshot, const KeysetRecord& keyset, KekVersion target) {
@@ -33,6 +35,7 @@ Result<Work> find_work(Snapshot& snapshot, const KeysetRecord& keyset, KekVersio
         work.segments.push_back(segment);  // an unreadable one too: the job reports it
         if (!view.ok()) return {};
         work.deks += view->header.live;
+        work.slots += view->header.count;
         work.oldest =
             work.oldest == 0 ? view->header.version : std::min(work.oldest, view->header.version);
         return {};
@@ -62,6 +65,7 @@ Status start_rekey(Store* store, KeysetRecord* keyset, Keyring* keyring, std::st
   REWRAP_ASSIGN(*keyset, reload_keyset(*transaction, keyset->name, *keyring));
   keyset->current_version = target;
   keyset->rekey_target = target;
+  keyset->gcm_wraps = 0;
   REWRAP_TRY(transaction->put_kek_version(keyset->number, target, encode(version)));
   REWRAP_TRY(store_keyset(transaction.get(), *keyset, *keyring));
   return transaction->commit();
@@ -69,9 +73,10 @@ Status start_rekey(Store* store, KeysetRecord* keyset, Keyring* keyring, std::st
 
 // A rekey that was interrupted may have put DEKs aside before: they count, or its last run would
 // say "done" (R7).
-Result<std::uint64_t> count_set_aside(Store* store, const KeysetRecord& keyset) {
+Result<std::uint64_t> count_set_aside(Store* store, const KeysetRecord& keyset,
+                                      KekVersion first_target) {
   REWRAP_ASSIGN(auto snapshot, store->snapshot());
-  REWRAP_ASSIGN(const ByteView stored, snapshot->kek_version(keyset.number, keyset.rekey_target));
+  REWRAP_ASSIGN(const ByteView stored, snapshot->kek_version(keyset.number, first_target));
   REWRAP_ASSIGN(const KekVersionRecord target, decode_kek_version(stored));
   std::uint64_t count = 0;
   REWRAP_TRY(
@@ -95,9 +100,9 @@ Status finish_rekey(Store* store, const std::string& name, const Keyring& keyrin
 
 // run_passes repeats the bulk work until nothing is left but what cannot be done. A second pass is
 // rare: it takes the segments that others changed while the first was reading them.
-Status run_passes(const RewrapJob& job, Store* store, RekeyReport* report) {
+Status run_passes(RewrapJob job, RekeyReport* report) {
   for (;;) {
-    REWRAP_ASSIGN(auto snapshot, store->snapshot());
+    REWRAP_ASSIGN(auto snapshot, job.store->snapshot());
     REWRAP_ASSIGN(const Work work, find_work(*snapshot, job.keyset, job.target));
     snapshot.reset();
     std::vector<SegmentNumber> todo;
@@ -106,6 +111,8 @@ Status run_passes(const RewrapJob& job, Store* store, RekeyReport* report) {
                         std::back_inserter(todo));
     if (report->from_version == 0) report->from_version = work.oldest;
     if (todo.empty()) return {};
+    REWRAP_ASSIGN(const auto ivs, reserve_ivs(job.store, job.keyset, *job.keyring, work.slots));
+    job.ivs = ivs.get();
     REWRAP_ASSIGN(const RewrapOutcome outcome, run_rewrap_job(job, todo));
     report->rewrapped += outcome.rewrapped;
     report->quarantined += outcome.quarantined;
@@ -120,6 +127,14 @@ Status run_passes(const RewrapJob& job, Store* store, RekeyReport* report) {
     report->stopped = outcome.stopped;
     if (report->stopped) return {};
   }
+}
+
+// is_worn_out says whether the target of an unfinished rekey has too few IVs left for the rest of
+// it, having lost them to interruptions and inserts: then only another version can end it.
+Result<bool> is_worn_out(Snapshot& snapshot, const KeysetRecord& keyset) {
+  if (keyset.algorithm != WrapAlgorithm::kGcm || keyset.rekey_target == 0) return false;
+  REWRAP_ASSIGN(const Work work, find_work(snapshot, keyset, keyset.rekey_target));
+  return work.slots > kMaxGcmWraps - keyset.gcm_wraps;
 }
 
 }  // namespace
@@ -145,7 +160,9 @@ Result<RekeyReport> rekey(Store* store, const std::string& name, Keyring* keyrin
   RekeyReport report;
   report.resumed = keyset.rekey_target != 0;
   report.deks = keyset.live_deks;
-  if (report.resumed && !options.root_uri.empty()) {
+  REWRAP_ASSIGN(const bool worn_out, is_worn_out(*snapshot, keyset));
+  const KekVersion first_target = keyset.rekey_target;
+  if (report.resumed && !worn_out && !options.root_uri.empty()) {
     return Status(Errc::kConflict,
                   "an unfinished rekey has its new KEK already, under its own root",
                   "finish it first: run rewrap rekey without --root");
@@ -154,7 +171,8 @@ Result<RekeyReport> rekey(Store* store, const std::string& name, Keyring* keyrin
   // changed yet.
   REWRAP_TRY(open_versions_in_use(*snapshot, keyset, keyring).status());
   snapshot.reset();
-  if (!report.resumed) REWRAP_TRY(start_rekey(store, &keyset, keyring, options.root_uri));
+  if (!report.resumed || worn_out)
+    REWRAP_TRY(start_rekey(store, &keyset, keyring, options.root_uri));
   keyring->release_roots();
   report.to_version = keyset.rekey_target;
 
@@ -163,16 +181,17 @@ Result<RekeyReport> rekey(Store* store, const std::string& name, Keyring* keyrin
                       keyset,
                       keyring,
                       keyset.rekey_target,
+                      nullptr,
                       options.implementation,
                       options.num_threads,
                       options.max_deks_per_second,
                       options.accept_damaged_segments,
                       options.stop,
                       options.progress};
-  REWRAP_TRY(run_passes(job, store, &report));
+  REWRAP_TRY(run_passes(job, &report));
   if (report.from_version == 0) report.from_version = report.to_version - 1;
   if (report.resumed) {
-    REWRAP_ASSIGN(report.quarantined, count_set_aside(store, keyset));
+    REWRAP_ASSIGN(report.quarantined, count_set_aside(store, keyset, first_target));
   }
   // Damaged segments still name an old version, so the rekey stays unfinished; quarantined DEKs
   // have left their segments.

@@ -18,7 +18,8 @@
 //                                +--stop, crash, full disk--> rewrapping (the next call goes on)
 //
 // The state on disk is KeysetRecord::rekey_target: set by start_rekey in the transaction that makes
-// the new version current, cleared by finish_rekey.
+// the new version current, cleared by finish_rekey. An unfinished rekey of a GCM keyset whose
+// target has too few IVs left goes on with one more new version.
 #ifndef REWRAP_REKEY_REKEY_H_
 #define REWRAP_REKEY_REKEY_H_
 

@@ -9,6 +9,8 @@
 #include <thread>
 #include <utility>
 
+#include "rekey/dek_wrap.h"
+
 namespace rewrap {
 namespace {
 
@@ -110,9 +112,8 @@ class Worker {
       : job_(job),
         target_(*job.keyring->find(job.target)),
         reader_(job.keyset, *job.keyring, [this](const OpenVersion& from, std::size_t dek_len) {
-          const WrapAlgorithm algorithm = job_.keyset.algorithm;
-          return job_.implementation->make(
-              {dek_len, WrapSide{algorithm, &from.kek}, WrapSide{algorithm, &target_.kek}, false});
+          return job_.implementation->make({dek_len, dek_side(job_.keyset, from.kek),
+                                            dek_side(job_.keyset, target_.kek, job_.ivs), false});
         }) {}
 
   Status start() {
@@ -171,7 +172,8 @@ class Worker {
     builder.copy_live(view);
     verdicts_.resize(header.count);
     REWRAP_ASSIGN(Transform * transform, reader_.transform_for(view.header));
-    REWRAP_TRY(transform->run(view.wraps, builder.wraps(), verdicts_));
+    REWRAP_ASSIGN(const AadColumn aad, aad_of(view));
+    REWRAP_TRY(transform->run({view.wraps, builder.wraps(), verdicts_, aad, aad}));
     std::uint64_t intact = 0;
     for (std::size_t slot = 0; slot < header.count; ++slot) {
       if (!view.is_live(slot)) continue;
@@ -186,6 +188,16 @@ class Worker {
     REWRAP_ASSIGN(Mac * mac, reader_.mac(job_.target));
     REWRAP_ASSIGN(out->value, builder.seal(mac));
     return {};
+  }
+
+  // GCM wraps are bound to their ids, and so need the other column. Its digest need not be checked:
+  // under another id none of them opens.
+  Result<AadColumn> aad_of(const SegmentView& view) {
+    if (view.header.algorithm != WrapAlgorithm::kGcm) return AadColumn{};
+    REWRAP_ASSIGN(const ByteView ids, snapshot_->ids(job_.keyset.number, view.header.segment));
+    if (ids.size() != view.header.count * kIdSlotLen)
+      return Status(Errc::kCorruption, "a segment's ids column has a wrong length");
+    return dek_aad(ids);
   }
 
   // A DEK that does not open is kept byte for byte, under the version it was wrapped with (R7).

@@ -26,6 +26,7 @@ struct RewrapJob {
   KeysetRecord keyset;
   const Keyring* keyring = nullptr;  // holds the target version and every version in use
   KekVersion target = 0;
+  IvSource* ivs = nullptr;  // numbers for every slot of the segments; null unless GCM
   const Implementation* implementation = nullptr;
   unsigned num_threads = 1;
   double max_deks_per_second = 0;  // 0: no limit

@@ -63,7 +63,7 @@ Result<SegmentView> parse_segment(ByteView value, const DekId& keyset_uuid, Segm
   in.read_array(&header.ids_digest);
   in.read_array(&header.nonce);
   in.raw(kReservedLen);
-  if (!in.ok() || !marked || (algorithm != 1 && algorithm != 2))
+  if (!in.ok() || !marked || !is_wrap_algorithm(algorithm))
     return damaged("a segment's header is damaged");
   header.algorithm = static_cast<WrapAlgorithm>(algorithm);
   if (!is_dek_len(header.dek_len) || header.count == 0 || header.count > kMaxSegmentDeks ||

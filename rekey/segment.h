@@ -7,7 +7,8 @@
 // The tag is a GMAC under the MAC key of the header's KEK version, over everything before it in
 // slot order. So a changed header, two wraps exchanged, or another segment's value in this one's
 // place are all noticed. The header names a digest of the ids column, which a rekey therefore need
-// not read. A slot whose live bit is 0 holds nothing (its DEK is in quarantine).
+// not read (but for GCM wraps, which are bound to their ids). A slot whose live bit is 0 holds
+// nothing (its DEK is in quarantine).
 #ifndef REWRAP_REKEY_SEGMENT_H_
 #define REWRAP_REKEY_SEGMENT_H_
 

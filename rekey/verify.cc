@@ -6,6 +6,7 @@
 #include <chrono>
 #include <mutex>
 
+#include "rekey/dek_wrap.h"
 #include "rekey/segment_walk.h"
 
 namespace rewrap {
@@ -59,12 +60,11 @@ class Checker {
   Checker(const KeysetRecord& keyset, const Keyring& keyring, const Implementation& implementation,
           Tally* tally)
       : keyset_(keyset),
-        reader_(keyset, keyring,
-                [&implementation, algorithm = keyset.algorithm](const OpenVersion& from,
-                                                                std::size_t dek_len) {
-                  return implementation.make(
-                      {dek_len, WrapSide{algorithm, &from.kek}, std::nullopt, true});
-                }),
+        reader_(
+            keyset, keyring,
+            [&implementation, &keyset](const OpenVersion& from, std::size_t dek_len) {
+              return implementation.make({dek_len, dek_side(keyset, from.kek), std::nullopt, true});
+            }),
         tally_(tally) {}
 
   // check_segment reports damage to the tally; only failures of the machinery come back.
@@ -85,7 +85,7 @@ class Checker {
     REWRAP_TRY(authenticate_ids(view, ids));
     verdicts_.resize(view.header.count);
     REWRAP_ASSIGN(Transform * transform, reader_.transform_for(view.header));
-    REWRAP_TRY(transform->run(view.wraps, {}, verdicts_));
+    REWRAP_TRY(transform->run({view.wraps, {}, verdicts_, dek_aad(ids), {}}));
     std::uint64_t ok = 0;
     for (std::size_t slot = 0; slot < view.header.count; ++slot) {
       if (!view.is_live(slot)) continue;

@@ -8,7 +8,7 @@
 namespace rewrap {
 namespace {
 
-class GateTest : public RekeyFixture {
+class GateTest : public AlgorithmFixture {
  protected:
   Status let_go(KekVersion version) {
     return decommission(store_.get(), kName, version, new_keyring().get());
@@ -19,8 +19,9 @@ class GateTest : public RekeyFixture {
     EXPECT_NE(status.describe().find(reason), std::string::npos) << status.describe();
   }
 };
+REWRAP_FOR_EACH_ALGORITHM(GateTest);
 
-TEST_F(GateTest, R4ADecommissionedVersionIsGone) {
+TEST_P(GateTest, R4ADecommissionedVersionIsGone) {
   const std::vector<DekId> ids = generate(3000);
   rekey_all();
   EXPECT_TRUE(verify_all().certified);
@@ -35,7 +36,7 @@ TEST_F(GateTest, R4ADecommissionedVersionIsGone) {
   EXPECT_EQ(let_go(1).code(), Errc::kNotFound);
 }
 
-TEST_F(GateTest, R4TheOldRootNeedNotBeThereAnyMore) {
+TEST_P(GateTest, R4TheOldRootNeedNotBeThereAnyMore) {
   generate(100);
   const std::string other = "file:" + directory_.path() + "/other.key";
   ASSERT_TRUE(create_root_key(other, root_options()).ok());
@@ -48,7 +49,7 @@ TEST_F(GateTest, R4TheOldRootNeedNotBeThereAnyMore) {
   EXPECT_TRUE(let_go(1).ok());
 }
 
-TEST_F(GateTest, R4RefusesOnAForgedVerify) {
+TEST_P(GateTest, R4RefusesOnAForgedVerify) {
   generate(10);
   rekey_all();
   auto transaction = ok_value(store_->begin());
@@ -60,13 +61,13 @@ TEST_F(GateTest, R4RefusesOnAForgedVerify) {
   EXPECT_EQ(let_go(1).code(), Errc::kCorruption);
 }
 
-TEST_F(GateTest, R4RefusesTheCurrentVersion) {
+TEST_P(GateTest, R4RefusesTheCurrentVersion) {
   generate(10);
   verify_all();
   expect_refused(1, "current");
 }
 
-TEST_F(GateTest, R4RefusesWithoutAVerifySinceTheRekey) {
+TEST_P(GateTest, R4RefusesWithoutAVerifySinceTheRekey) {
   generate(10);
   EXPECT_TRUE(verify_all().certified) << "under version 1, which does not count for version 2";
   rekey_all();
@@ -75,7 +76,7 @@ TEST_F(GateTest, R4RefusesWithoutAVerifySinceTheRekey) {
   EXPECT_TRUE(let_go(1).ok());
 }
 
-TEST_F(GateTest, R4RefusesWhileASegmentNeedsTheVersion) {
+TEST_P(GateTest, R4RefusesWhileASegmentNeedsTheVersion) {
   generate(3 * kMaxSegmentDeks);
   const KeysetNumber number = census().keyset.number;
   auto snapshot = ok_value(store_->snapshot());
@@ -91,7 +92,7 @@ TEST_F(GateTest, R4RefusesWhileASegmentNeedsTheVersion) {
   EXPECT_FALSE(verify_all().certified) << "sound, but not all under the current version";
 }
 
-TEST_F(GateTest, R4RefusesWhileAQuarantinedDekNeedsTheVersion) {
+TEST_P(GateTest, R4RefusesWhileAQuarantinedDekNeedsTheVersion) {
   generate(10);
   add_damaged();
   EXPECT_EQ(rekey_all().quarantined, 1U);
@@ -102,7 +103,7 @@ TEST_F(GateTest, R4RefusesWhileAQuarantinedDekNeedsTheVersion) {
   EXPECT_EQ(verify_all().damaged, 0U);
 }
 
-TEST_F(GateTest, R4RefusesWhileARekeyIsUnfinishedOrRunning) {
+TEST_P(GateTest, R4RefusesWhileARekeyIsUnfinishedOrRunning) {
   generate(10);
   rekey_all();
   verify_all();
@@ -118,7 +119,7 @@ TEST_F(GateTest, R4RefusesWhileARekeyIsUnfinishedOrRunning) {
   expect_refused(1, "not finished");
 }
 
-TEST_F(GateTest, R4RefusesWhenASegmentIsMissing) {
+TEST_P(GateTest, R4RefusesWhenASegmentIsMissing) {
   generate(3 * kMaxSegmentDeks);
   rekey_all();
   verify_all();
@@ -129,9 +130,9 @@ TEST_F(GateTest, R4RefusesWhenASegmentIsMissing) {
   expect_refused(1, "cannot be read");
 }
 
-TEST_F(GateTest, AnUnknownVersionIsNotFound) { EXPECT_EQ(let_go(7).code(), Errc::kNotFound); }
+TEST_P(GateTest, AnUnknownVersionIsNotFound) { EXPECT_EQ(let_go(7).code(), Errc::kNotFound); }
 
-TEST_F(GateTest, DroppingAnUnknownDekDropsNothing) {
+TEST_P(GateTest, DroppingAnUnknownDekDropsNothing) {
   generate(10);
   add_damaged();
   rekey_all();

@@ -35,7 +35,7 @@ void RekeyFixture::SetUp() {
   ASSERT_TRUE(create_root_key(root_uri_, root_options()).ok());
   store_ = ok_value(open_store(directory_.path() + "/store", OpenMode::kCreate));
   const auto created =
-      create_keyset(store_.get(), {kName, root_uri_, WrapAlgorithm::kKw, 32}, new_keyring().get());
+      create_keyset(store_.get(), {kName, root_uri_, algorithm(), 32}, new_keyring().get());
   ASSERT_TRUE(created.ok()) << created.status().describe();
 }
 
@@ -52,7 +52,7 @@ DekId RekeyFixture::add_damaged() {
   deks.version = keyset.current_version;
   deks.dek_len = 32;
   deks.ids.resize(1);
-  deks.wraps.resize(40);
+  deks.wraps.resize(wrapped_len(algorithm(), 32));
   EXPECT_TRUE(random_bytes(deks.ids.front()).ok());
   EXPECT_TRUE(random_bytes(deks.wraps).ok());
   const Status status = append_deks(store_.get(), kName, *keyring, deks);
@@ -83,7 +83,7 @@ std::map<DekId, Bytes> RekeyFixture::open_all(const std::vector<DekId>& ids) {
   const auto keyring = new_keyring();
   for (const DekId& id : ids) {
     const WrappedDek dek = ok_value(get_dek(store_.get(), kName, id, keyring.get()));
-    const WrapSide side{dek.algorithm, &keyring->find(dek.version)->kek};
+    const WrapSide side{dek.algorithm, &keyring->find(dek.version)->kek, {dek.aad, nullptr}};
     auto unwrap = ok_value(implementation().make({dek.dek_len, side, std::nullopt, false}));
     Bytes key(dek.dek_len);
     std::array<std::uint8_t, 1> verdict{kDamaged};

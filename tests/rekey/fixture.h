@@ -32,6 +32,8 @@ class TempDirectory {
 class RekeyFixture : public ::testing::Test {
  protected:
   void SetUp() override;
+  // algorithm is that of the keyset.
+  [[nodiscard]] virtual WrapAlgorithm algorithm() const { return WrapAlgorithm::kKw; }
 
   // A keyring as a new process would have it: nothing open.
   static std::unique_ptr<Keyring> new_keyring();
@@ -53,6 +55,17 @@ class RekeyFixture : public ::testing::Test {
   std::unique_ptr<Store> store_;
   static constexpr const char* kName = "disks";
 };
+
+// AlgorithmFixture is for what holds for every algorithm; suites are instantiated by
+// REWRAP_FOR_EACH_ALGORITHM.
+class AlgorithmFixture : public RekeyFixture, public testing::WithParamInterface<WrapAlgorithm> {
+ protected:
+  [[nodiscard]] WrapAlgorithm algorithm() const override { return GetParam(); }
+};
+#define REWRAP_FOR_EACH_ALGORITHM(suite)                                             \
+  INSTANTIATE_TEST_SUITE_P(Algorithms, suite,                                        \
+                           testing::Values(WrapAlgorithm::kKw, WrapAlgorithm::kGcm), \
+                           [](const auto& test) { return algorithm_name(test.param); })
 
 // ok_value ends the test program with the status if there is no value: for set-up that cannot fail.
 template <typename T>

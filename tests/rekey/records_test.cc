@@ -6,6 +6,8 @@
 #include <functional>
 #include <random>
 
+#include "engine/iv_source.h"
+
 namespace rewrap {
 namespace {
 
@@ -16,7 +18,7 @@ KeysetRecord sample_keyset() {
   keyset.number = 5;
   keyset.uuid = DekId{1, 2, 3};
   keyset.name = "disks";
-  keyset.algorithm = WrapAlgorithm::kKwp;
+  keyset.algorithm = WrapAlgorithm::kGcm;
   keyset.dek_len = 64;
   keyset.created_at = 1'700'000'000;
   keyset.current_version = 4;
@@ -26,6 +28,7 @@ KeysetRecord sample_keyset() {
   keyset.verified_version = 3;
   keyset.verified_at = 1'700'000'001;
   keyset.tails = {1, 2, 3, 4, 5};
+  keyset.gcm_wraps = 0x01234567;
   return keyset;
 }
 
@@ -76,6 +79,28 @@ TEST(Records, AKeysetIsReadBackWhole) {
   EXPECT_EQ(out.verified_version, in.verified_version);
   EXPECT_EQ(out.verified_at, in.verified_at);
   EXPECT_EQ(out.tails, in.tails);
+  EXPECT_EQ(out.gcm_wraps, in.gcm_wraps);
+}
+
+// Records of keysets that are not GCM are as they were before there was GCM.
+TEST(Records, TheCountOfGcmWrapsIsInGcmRecordsOnly) {
+  Mac mac = make_mac();
+  KeysetRecord keyset = sample_keyset();
+  const std::size_t len = seal_keyset(keyset, &mac).value().size();
+  keyset.algorithm = WrapAlgorithm::kKw;
+  const Bytes sealed = seal_keyset(keyset, &mac).value();
+  EXPECT_EQ(sealed.size() + 8, len);
+  EXPECT_EQ(open_keyset(sealed, &mac).value().gcm_wraps, 0U);
+}
+
+TEST(Records, MoreGcmWrapsThanThereMayBeAreRefused) {
+  Mac mac = make_mac();
+  KeysetRecord keyset = sample_keyset();
+  keyset.gcm_wraps = kMaxGcmWraps;
+  EXPECT_EQ(open_keyset(seal_keyset(keyset, &mac).value(), &mac).value().gcm_wraps, kMaxGcmWraps);
+  ++keyset.gcm_wraps;
+  EXPECT_EQ(open_keyset(seal_keyset(keyset, &mac).value(), &mac).status().code(),
+            Errc::kCorruption);
 }
 
 TEST(Records, EveryByteOfAKeysetIsAuthenticated) {
@@ -107,6 +132,13 @@ TEST(Records, HostileQuarantine) {
   const QuarantineRecord out = decode_quarantine(encode(in)).value();
   EXPECT_EQ(out.wrap, in.wrap);
   EXPECT_EQ(out.version, 6U);
+
+  QuarantineRecord gcm{QuarantineReason::kImport,  WrapAlgorithm::kGcm, 0, 99, Bytes(96, 5),
+                       Bytes(kMaxForeignAadLen, 6)};
+  attack(encode(gcm), [](ByteView bytes) { return decode_quarantine(bytes).ok(); });
+  EXPECT_EQ(decode_quarantine(encode(gcm)).value().aad, gcm.aad);
+  gcm.aad.push_back(6);
+  EXPECT_FALSE(decode_quarantine(encode(gcm)).ok());
 }
 
 TEST(Records, KeysetNames) {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <thread>
 
+#include "rekey/dek_wrap.h"
 #include "rekey/keyset_lock.h"
 #include "rekey/segment.h"
 #include "tests/rekey/faulty_store.h"
@@ -12,9 +13,10 @@
 namespace rewrap {
 namespace {
 
-using RekeyTest = RekeyFixture;
+using RekeyTest = AlgorithmFixture;
+REWRAP_FOR_EACH_ALGORITHM(RekeyTest);
 
-TEST_F(RekeyTest, MovesEveryDekAndKeepsItsKey) {
+TEST_P(RekeyTest, MovesEveryDekAndKeepsItsKey) {
   std::vector<DekId> ids = generate(5000);
   for (const std::size_t len : {16U, 24U, 48U, 64U}) {
     const auto more = generate(100, len);
@@ -31,7 +33,7 @@ TEST_F(RekeyTest, MovesEveryDekAndKeepsItsKey) {
   EXPECT_EQ(census().versions.at(0).segments, 0U);
 }
 
-TEST_F(RekeyTest, AnEmptyKeysetGetsANewVersion) {
+TEST_P(RekeyTest, AnEmptyKeysetGetsANewVersion) {
   const RekeyReport report = rekey_all();
   EXPECT_TRUE(report.complete());
   EXPECT_EQ(report.to_version, 2U);
@@ -40,7 +42,7 @@ TEST_F(RekeyTest, AnEmptyKeysetGetsANewVersion) {
 
 // R1, R2, R9: whichever commit fails, every DEK still opens through a new keyring, the job stops
 // there, and running it again ends with nothing left under the old version.
-TEST_F(RekeyTest, R1R2R9EveryCommitMayFail) {
+TEST_P(RekeyTest, R1R2R9EveryCommitMayFail) {
   const std::vector<DekId> ids = generate(3000);
   const auto before = open_all(ids);
   KekVersion target = 2;
@@ -68,7 +70,7 @@ TEST_F(RekeyTest, R1R2R9EveryCommitMayFail) {
 
 // R1, negative control: a segment that names a version without a protector is lost, and open_all
 // would say so.
-TEST_F(RekeyTest, R1ControlAVersionWithoutProtectorCannotBeOpened) {
+TEST_P(RekeyTest, R1ControlAVersionWithoutProtectorCannotBeOpened) {
   const std::vector<DekId> ids = generate(10);
   const KeysetNumber number = census().keyset.number;
   auto transaction = ok_value(store_->begin());
@@ -92,7 +94,7 @@ struct StopAfter {
 // A rate low enough that groups are of one segment each.
 constexpr double kOneSegmentPerGroup = 20'000;
 
-TEST_F(RekeyTest, R3NewDeksGoUnderTheNewVersionFromTheStart) {
+TEST_P(RekeyTest, R3NewDeksGoUnderTheNewVersionFromTheStart) {
   generate(20 * kMaxSegmentDeks);
   StopAfter after;
   RekeyOptions options;
@@ -112,11 +114,11 @@ TEST_F(RekeyTest, R3NewDeksGoUnderTheNewVersionFromTheStart) {
   late.version = 1;
   late.dek_len = 32;
   late.ids.resize(1, DekId{1});
-  late.wraps.resize(40);
+  late.wraps.resize(wrapped_len(algorithm(), 32));
   EXPECT_EQ(append_deks(store_.get(), kName, *keyring, late).code(), Errc::kConflict);
 }
 
-TEST_F(RekeyTest, R5AStoppedRekeyGoesOnAndRunningTwiceChangesNothing) {
+TEST_P(RekeyTest, R5AStoppedRekeyGoesOnAndRunningTwiceChangesNothing) {
   const std::vector<DekId> ids = generate(20 * kMaxSegmentDeks);
   StopAfter after;
   RekeyOptions options;
@@ -135,7 +137,7 @@ TEST_F(RekeyTest, R5AStoppedRekeyGoesOnAndRunningTwiceChangesNothing) {
   EXPECT_EQ(census().keyset.rekey_target, 0U);
 }
 
-TEST_F(RekeyTest, R6OneRekeyPerKeysetAtATime) {
+TEST_P(RekeyTest, R6OneRekeyPerKeysetAtATime) {
   generate(10);
   const auto lock = KeysetLock::acquire(store_->directory(), census().keyset.number);
   ASSERT_TRUE(lock.ok());
@@ -143,7 +145,7 @@ TEST_F(RekeyTest, R6OneRekeyPerKeysetAtATime) {
   EXPECT_EQ(census().keyset.current_version, 1U);
 }
 
-TEST_F(RekeyTest, R7ADamagedDekIsKeptByteForByteAndTheOthersGoOn) {
+TEST_P(RekeyTest, R7ADamagedDekIsKeptByteForByteAndTheOthersGoOn) {
   const std::vector<DekId> ids = generate(3000);
   const auto before = open_all(ids);
   const DekId bad = add_damaged();
@@ -165,7 +167,7 @@ TEST_F(RekeyTest, R7ADamagedDekIsKeptByteForByteAndTheOthersGoOn) {
   EXPECT_EQ(verified.quarantined, 1U);
 }
 
-TEST_F(RekeyTest, R7AGoodCopyReplacesAQuarantinedDek) {
+TEST_P(RekeyTest, R7AGoodCopyReplacesAQuarantinedDek) {
   generate(100);
   const DekId bad = add_damaged();
   rekey_all();
@@ -173,11 +175,12 @@ TEST_F(RekeyTest, R7AGoodCopyReplacesAQuarantinedDek) {
   const auto snapshot = ok_value(store_->snapshot());
   const KeysetRecord keyset = ok_value(load_keyset(*snapshot, kName, keyring.get()));
   const Bytes key(32, 0x5a);
-  const WrapSide side{keyset.algorithm, &keyring->find(keyset.current_version)->kek};
+  const auto ivs = ok_value(reserve_ivs(store_.get(), keyset, *keyring, 1));
+  const WrapSide side = dek_side(keyset, keyring->find(keyset.current_version)->kek, ivs.get());
   auto wrapper = ok_value(implementation().make({32, std::nullopt, side, false}));
-  NewDeks deks{keyset.current_version, 32, {bad}, Bytes(40)};
+  NewDeks deks{keyset.current_version, 32, {bad}, Bytes(wrapped_len(algorithm(), 32))};
   std::array<std::uint8_t, 1> verdict{};
-  ASSERT_TRUE(wrapper->run(key, deks.wraps, verdict).ok());
+  ASSERT_TRUE(wrapper->run({key, deks.wraps, verdict, {}, {bad, bad.size(), bad.size()}}).ok());
   ASSERT_TRUE(append_deks(store_.get(), kName, *keyring, deks).ok());
   EXPECT_EQ(open_all({bad}).at(bad), key);
   EXPECT_EQ(verify_all().damaged, 0U);
@@ -185,7 +188,7 @@ TEST_F(RekeyTest, R7AGoodCopyReplacesAQuarantinedDek) {
   EXPECT_EQ(append_deks(store_.get(), kName, *keyring, deks).code(), Errc::kAlreadyExists);
 }
 
-TEST_F(RekeyTest, R7AnInterruptedRekeyRemembersWhatItSetAside) {
+TEST_P(RekeyTest, R7AnInterruptedRekeyRemembersWhatItSetAside) {
   add_damaged();
   generate(20 * kMaxSegmentDeks);
   StopAfter after;
@@ -204,7 +207,7 @@ TEST_F(RekeyTest, R7AnInterruptedRekeyRemembersWhatItSetAside) {
   EXPECT_FALSE(second.complete());
 }
 
-TEST_F(RekeyTest, R7ADamagedDekWithoutAProvenIdKeepsItsSegmentAsItIs) {
+TEST_P(RekeyTest, R7ADamagedDekWithoutAProvenIdKeepsItsSegmentAsItIs) {
   const std::vector<DekId> ids = generate(kMaxSegmentDeks - 1);
   add_damaged();  // fills segment 0
   generate(2 * kMaxSegmentDeks);
@@ -221,7 +224,7 @@ TEST_F(RekeyTest, R7ADamagedDekWithoutAProvenIdKeepsItsSegmentAsItIs) {
   EXPECT_EQ(report.quarantined, 0U);
 }
 
-TEST_F(RekeyTest, R7WhatQuarantineKeepsIsNeverOverwritten) {
+TEST_P(RekeyTest, R7WhatQuarantineKeepsIsNeverOverwritten) {
   const auto keyring = new_keyring();
   const auto snapshot = ok_value(store_->snapshot());
   ASSERT_TRUE(load_keyset(*snapshot, kName, keyring.get()).ok());
@@ -237,7 +240,7 @@ TEST_F(RekeyTest, R7WhatQuarantineKeepsIsNeverOverwritten) {
   EXPECT_EQ(kept.front().record.wrap, Bytes(40, 1));
 }
 
-TEST_F(RekeyTest, AnAcceptedSegmentMustAtLeastHaveItsNumberOfDeks) {
+TEST_P(RekeyTest, AnAcceptedSegmentMustAtLeastHaveItsNumberOfDeks) {
   generate(kMaxSegmentDeks);
   const KeysetNumber number = census().keyset.number;
   auto transaction = ok_value(store_->begin());
@@ -254,7 +257,7 @@ TEST_F(RekeyTest, AnAcceptedSegmentMustAtLeastHaveItsNumberOfDeks) {
   EXPECT_TRUE(report.accepted_segments.empty());
 }
 
-TEST_F(RekeyTest, AnUnfinishedRekeyRefusesAnotherRoot) {
+TEST_P(RekeyTest, AnUnfinishedRekeyRefusesAnotherRoot) {
   generate(10);
   std::atomic<bool> stop{true};
   RekeyOptions options;
@@ -268,7 +271,7 @@ TEST_F(RekeyTest, AnUnfinishedRekeyRefusesAnotherRoot) {
   EXPECT_TRUE(rekey_all().complete());
 }
 
-TEST_F(RekeyTest, R8ReadsAndInsertsGoOnDuringARekey) {
+TEST_P(RekeyTest, R8ReadsAndInsertsGoOnDuringARekey) {
   std::vector<DekId> ids = generate(20 * kMaxSegmentDeks);
   const std::vector<DekId> sample(ids.begin(), ids.begin() + 50);
   const auto before = open_all(sample);
@@ -294,7 +297,7 @@ TEST_F(RekeyTest, R8ReadsAndInsertsGoOnDuringARekey) {
   EXPECT_EQ(verify_all().ok, ids.size() + added.size());
 }
 
-TEST_F(RekeyTest, ASegmentThatFailsAuthenticationIsLeftAloneUnlessAsked) {
+TEST_P(RekeyTest, ASegmentThatFailsAuthenticationIsLeftAloneUnlessAsked) {
   const std::vector<DekId> ids = generate(3 * kMaxSegmentDeks);
   const KeysetNumber number = census().keyset.number;
   auto transaction = ok_value(store_->begin());
@@ -324,7 +327,7 @@ TEST_F(RekeyTest, ASegmentThatFailsAuthenticationIsLeftAloneUnlessAsked) {
   EXPECT_EQ(verify_all().ok, ids.size() - 1);
 }
 
-TEST_F(RekeyTest, ANewRootForTheNewVersion) {
+TEST_P(RekeyTest, ANewRootForTheNewVersion) {
   const std::vector<DekId> ids = generate(100);
   const auto before = open_all(ids);
   const std::string other = "file:" + directory_.path() + "/other.key";
@@ -337,7 +340,7 @@ TEST_F(RekeyTest, ANewRootForTheNewVersion) {
   EXPECT_EQ(open_all(ids), before) << "the old root is not needed any more";
 }
 
-TEST_F(RekeyTest, AMissingRootChangesNothing) {
+TEST_P(RekeyTest, AMissingRootChangesNothing) {
   const std::vector<DekId> ids = generate(100);
   const std::string key = directory_.path() + "/root.key";
   ASSERT_EQ(rename(key.c_str(), (key + ".away").c_str()), 0);
@@ -346,7 +349,7 @@ TEST_F(RekeyTest, AMissingRootChangesNothing) {
   EXPECT_EQ(census().keyset.rekey_target, 0U);
 }
 
-TEST_F(RekeyTest, APlanChangesNothing) {
+TEST_P(RekeyTest, APlanChangesNothing) {
   generate(100);
   const RekeyReport plan = ok_value(plan_rekey(store_.get(), kName, new_keyring().get()));
   EXPECT_EQ(plan.rewrapped, 100U);

@@ -7,7 +7,7 @@
 namespace rewrap {
 namespace {
 
-class VerifyTest : public RekeyFixture {
+class VerifyTest : public AlgorithmFixture {
  protected:
   void SetUp() override {
     RekeyFixture::SetUp();
@@ -38,8 +38,9 @@ class VerifyTest : public RekeyFixture {
   KeysetNumber number_ = 0;
   static constexpr std::size_t kWrapsAt = kSegmentHeaderLen + kMaxSegmentDeks / 8;
 };
+REWRAP_FOR_EACH_ALGORITHM(VerifyTest);
 
-TEST_F(VerifyTest, ControlAnUntouchedKeysetPasses) {
+TEST_P(VerifyTest, ControlAnUntouchedKeysetPasses) {
   const VerifyReport report = verify_all();
   EXPECT_EQ(report.ok, ids_.size());
   EXPECT_EQ(report.damaged, 0U);
@@ -47,15 +48,16 @@ TEST_F(VerifyTest, ControlAnUntouchedKeysetPasses) {
   EXPECT_TRUE(report.certified);
 }
 
-TEST_F(VerifyTest, FindsTwoWrapsExchanged) {
-  change_wraps(1, [](Bytes* value) {
-    std::swap_ranges(value->begin() + kWrapsAt, value->begin() + kWrapsAt + 40,
-                     value->begin() + kWrapsAt + 400);
+TEST_P(VerifyTest, FindsTwoWrapsExchanged) {
+  const auto len = static_cast<std::ptrdiff_t>(wrapped_len(algorithm(), 32));
+  change_wraps(1, [len](Bytes* value) {
+    std::swap_ranges(value->begin() + kWrapsAt, value->begin() + kWrapsAt + len,
+                     value->begin() + kWrapsAt + 10 * len);
   });
   expect_damage(kMaxSegmentDeks);
 }
 
-TEST_F(VerifyTest, FindsTwoSegmentsExchanged) {
+TEST_P(VerifyTest, FindsTwoSegmentsExchanged) {
   auto transaction = ok_value(store_->begin());
   const ByteView first = ok_value(transaction->wraps(number_, 0));
   const ByteView second = ok_value(transaction->wraps(number_, 1));
@@ -67,7 +69,7 @@ TEST_F(VerifyTest, FindsTwoSegmentsExchanged) {
   expect_damage(2 * kMaxSegmentDeks);
 }
 
-TEST_F(VerifyTest, FindsIdsColumnsExchanged) {
+TEST_P(VerifyTest, FindsIdsColumnsExchanged) {
   auto transaction = ok_value(store_->begin());
   const ByteView first = ok_value(transaction->ids(number_, 0));
   const ByteView second = ok_value(transaction->ids(number_, 1));
@@ -79,7 +81,7 @@ TEST_F(VerifyTest, FindsIdsColumnsExchanged) {
   expect_damage(2 * kMaxSegmentDeks);
 }
 
-TEST_F(VerifyTest, FindsEachChangedHeaderByte) {
+TEST_P(VerifyTest, FindsEachChangedHeaderByte) {
   for (std::size_t at = 0; at < kSegmentHeaderLen; ++at) {
     change_wraps(2, [at](Bytes* value) { (*value)[at] ^= 0x40; });
     EXPECT_EQ(verify_all().damaged, kMaxSegmentDeks) << "header byte " << at;
@@ -88,15 +90,16 @@ TEST_F(VerifyTest, FindsEachChangedHeaderByte) {
   EXPECT_EQ(verify_all().damaged, 0U);
 }
 
-TEST_F(VerifyTest, FindsAChangedBitmapWrapOrTag) {
-  for (const std::size_t at : {kSegmentHeaderLen, kWrapsAt, kWrapsAt + 40 * kMaxSegmentDeks}) {
+TEST_P(VerifyTest, FindsAChangedBitmapWrapOrTag) {
+  for (const std::size_t at :
+       {kSegmentHeaderLen, kWrapsAt, kWrapsAt + wrapped_len(algorithm(), 32) * kMaxSegmentDeks}) {
     change_wraps(0, [at](Bytes* value) { (*value)[at] ^= 0x01; });
     EXPECT_EQ(verify_all().damaged, kMaxSegmentDeks) << "byte " << at;
     change_wraps(0, [at](Bytes* value) { (*value)[at] ^= 0x01; });
   }
 }
 
-TEST_F(VerifyTest, FindsADekThatDoesNotOpen) {
+TEST_P(VerifyTest, FindsADekThatDoesNotOpen) {
   const DekId bad = add_damaged();
   const VerifyReport report = verify_all();
   EXPECT_EQ(report.damaged, 1U);
@@ -104,26 +107,26 @@ TEST_F(VerifyTest, FindsADekThatDoesNotOpen) {
   EXPECT_EQ(report.findings.front().id, bad);
 }
 
-TEST_F(VerifyTest, FindsASegmentCutShort) {
+TEST_P(VerifyTest, FindsASegmentCutShort) {
   change_wraps(2, [](Bytes* value) { value->resize(value->size() - 1); });
   expect_damage(kMaxSegmentDeks);
 }
 
-TEST_F(VerifyTest, FindsALostIndexEntry) {
+TEST_P(VerifyTest, FindsALostIndexEntry) {
   auto transaction = ok_value(store_->begin());
   ASSERT_TRUE(transaction->drop_location(number_, ids_[5]).ok());
   ASSERT_TRUE(transaction->commit().ok());
   expect_damage(1);
 }
 
-TEST_F(VerifyTest, FindsAnIndexEntryThatLeadsElsewhere) {
+TEST_P(VerifyTest, FindsAnIndexEntryThatLeadsElsewhere) {
   auto transaction = ok_value(store_->begin());
   ASSERT_TRUE(transaction->put_location(number_, ids_[5], {1, 77}).ok());
   ASSERT_TRUE(transaction->commit().ok());
   expect_damage(1);
 }
 
-TEST_F(VerifyTest, FindsAChangedKeysetRecord) {
+TEST_P(VerifyTest, FindsAChangedKeysetRecord) {
   auto transaction = ok_value(store_->begin());
   const ByteView stored = ok_value(transaction->keyset(kName));
   Bytes value(stored.begin(), stored.end());
@@ -134,7 +137,7 @@ TEST_F(VerifyTest, FindsAChangedKeysetRecord) {
   EXPECT_EQ(report.status().code(), Errc::kCorruption);
 }
 
-TEST_F(VerifyTest, FindsProtectorsExchangedBetweenVersions) {
+TEST_P(VerifyTest, FindsProtectorsExchangedBetweenVersions) {
   rekey_all();
   auto transaction = ok_value(store_->begin());
   const ByteView first = ok_value(transaction->kek_version(number_, 1));
