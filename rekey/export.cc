@@ -11,6 +11,7 @@
 
 #include "engine/base/files.h"
 #include "engine/token_transform.h"
+#include "rekey/dek_wrap.h"
 #include "rekey/jsonl.h"
 #include "rekey/segment_walk.h"
 
@@ -89,9 +90,9 @@ class Exporter {
         to_value_(to_value),
         reader_(keyset, keyring,
                 [this](const OpenVersion& from, std::size_t dek_len) {
-                  const WrapSide side{keyset_.algorithm, &from.kek};
                   return make_export_transform(*options_.implementation, options_.to, to_value_,
-                                               side, keyset_.algorithm, dek_len);
+                                               dek_side(keyset_, from.kek), to_algorithm(),
+                                               dek_len);
                 }),
         file_(options.path) {}
 
@@ -117,10 +118,18 @@ class Exporter {
   [[nodiscard]] std::uint64_t exported() const { return exported_; }
 
  private:
+  // Under somebody else's KEK no IVs can be kept, so GCM wraps go out as RFC 3394.
+  [[nodiscard]] WrapAlgorithm to_algorithm() const {
+    return keyset_.algorithm == WrapAlgorithm::kGcm ? WrapAlgorithm::kKw : keyset_.algorithm;
+  }
+
   Status write_as_is(const SegmentView& view, ByteView ids) {
     for (std::size_t slot = 0; slot < view.header.count; ++slot) {
-      if (view.is_live(slot))
-        REWRAP_TRY(write_line(ids, slot, kKekLen, view.wrap(slot), view.header.version));
+      if (!view.is_live(slot)) continue;
+      const DekId id = id_at(ids, slot);
+      REWRAP_TRY(
+          write_line({id, view.header.algorithm, kKekLen, view.wrap(slot),
+                      whole_aad(view.header.algorithm, keyset_.uuid, id), view.header.version}));
     }
     return {};
   }
@@ -129,7 +138,7 @@ class Exporter {
     REWRAP_ASSIGN(Transform * transform, reader_.transform_for(view.header));
     wraps_.resize(view.header.count * transform->out_len());
     verdicts_.resize(view.header.count);
-    REWRAP_TRY(transform->run(view.wraps, wraps_, verdicts_));
+    REWRAP_TRY(transform->run({view.wraps, wraps_, verdicts_, dek_aad(ids), {}}));
     for (std::size_t slot = 0; slot < view.header.count; ++slot) {
       if (!view.is_live(slot)) continue;
       if (verdicts_[slot] != kIntact) {
@@ -138,16 +147,15 @@ class Exporter {
       }
       const ByteView wrap =
           ByteView(wraps_).subspan(slot * transform->out_len(), transform->out_len());
-      REWRAP_TRY(write_line(ids, slot, options_.to->key_len(), wrap, 0));
+      REWRAP_TRY(
+          write_line({id_at(ids, slot), to_algorithm(), options_.to->key_len(), wrap, {}, 0}));
     }
     return {};
   }
 
-  Status write_line(ByteView ids, std::size_t slot, std::size_t kek_len, ByteView wrap,
-                    KekVersion version) {
+  Status write_line(const WrapToWrite& wrap) {
     ++exported_;
-    return file_.write(
-        format_wrap_line(id_at(ids, slot), keyset_.algorithm, kek_len, wrap, version));
+    return file_.write(format_wrap_line(wrap));
   }
 
   const KeysetRecord& keyset_;

@@ -19,7 +19,7 @@ struct ExportReport {
 
 struct ExportOptions {
   std::string path;           // must not exist
-  WrappingKey* to = nullptr;  // null: as they are, with their KEK version
+  WrappingKey* to = nullptr;  // null: as they are, with their KEK version; GCM wraps become KW
   const Implementation* implementation = nullptr;
   ProgressFn progress;
 };

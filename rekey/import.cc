@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "engine/token_transform.h"
+#include "rekey/dek_wrap.h"
 #include "rekey/jsonl.h"
 #include "rekey/line_reader.h"
 
@@ -41,12 +42,21 @@ class Importer {
   }
 
  private:
-  // Lines of one algorithm and DEK size go through one transform.
-  using Kind = std::pair<WrapAlgorithm, std::size_t>;
-  struct Batch {
+  // Lines of one kind go through one transform together.
+  struct Kind {
+    WrapAlgorithm algorithm = WrapAlgorithm::kKw;
+    std::size_t dek_len = 0;
+    std::size_t aad_len = 0;
+    auto operator<=>(const Kind&) const = default;
+  };
+  struct Group {
     std::vector<DekId> ids;
     Bytes wraps;
+    Bytes aads;
   };
+  static Kind kind_of(const WrapLine& line) {
+    return {line.algorithm, line.dek_len, line.aad.size()};
+  }
 
   Status load() {
     REWRAP_ASSIGN(auto snapshot, store_->snapshot());
@@ -83,7 +93,7 @@ class Importer {
   Status check_file() {
     REWRAP_ASSIGN(auto snapshot, store_->snapshot());
     std::vector<std::pair<DekId, std::uint64_t>> ids;
-    std::set<Kind> kinds;
+    std::set<std::pair<WrapAlgorithm, std::size_t>> kinds;
     REWRAP_TRY(for_each_line(0, [&](std::uint64_t number, const Result<WrapLine>& line) -> Status {
       ++report_.lines;
       if (!line.ok()) {
@@ -99,10 +109,10 @@ class Importer {
                 Status(Errc::kAlreadyExists, "the keyset already has a DEK of this id",
                        "if an earlier import was interrupted, add --skip-existing to finish it"));
       }
-      const Kind kind(line->algorithm, line->dek_len);
-      if (kinds.insert(kind)
+      if (kinds.insert({line->algorithm, line->dek_len})
               .second) {  // what the KEK cannot open is told before anything is stored
-        const auto transform = make_transform(kind);
+        IvSource unused(0, 0, 0);
+        const auto transform = make_transform(kind_of(line.value()), &unused);
         if (!transform.ok()) problem(number, transform.status());
       }
       ids.emplace_back(line->id, number);
@@ -124,7 +134,14 @@ class Importer {
 
   Status import_file() {
     REWRAP_ASSIGN(auto snapshot, store_->snapshot());
-    std::map<Kind, Batch> batches;
+    std::map<Kind, Group> groups;
+    std::size_t waiting = 0;
+    const auto flush_all = [&]() -> Status {
+      for (auto& [kind, group] : groups) REWRAP_TRY(flush(kind, &group));
+      groups.clear();
+      waiting = 0;
+      return {};
+    };
     REWRAP_TRY(for_each_line(1, [&](std::uint64_t, const Result<WrapLine>& line) -> Status {
       if (!line.ok()) {
         return Status(Errc::kConflict, "the input file changed while it was read",
@@ -134,41 +151,44 @@ class Importer {
         ++report_.skipped;
         return {};
       }
-      const Kind kind(line->algorithm, line->dek_len);
-      Batch& batch = batches[kind];
-      batch.ids.push_back(line->id);
-      batch.wraps.insert(batch.wraps.end(), line->wrap.begin(), line->wrap.end());
-      return batch.ids.size() == kMaxAppendDeks ? flush(kind, &batch) : Status();
+      Group& group = groups[kind_of(line.value())];
+      group.ids.push_back(line->id);
+      group.wraps.insert(group.wraps.end(), line->wrap.begin(), line->wrap.end());
+      group.aads.insert(group.aads.end(), line->aad.begin(), line->aad.end());
+      return ++waiting == kMaxAppendDeks ? flush_all() : Status();
     }));
-    for (auto& [kind, batch] : batches) REWRAP_TRY(flush(kind, &batch));
-    return {};
+    return flush_all();
   }
 
-  // flush stores a batch; if a rekey has begun meanwhile, again under the new version (R3).
-  Status flush(Kind kind, Batch* batch) {
-    if (batch->ids.empty()) return {};
-    Status status = store_batch(kind, *batch);
-    for (; status.code() == Errc::kConflict; status = store_batch(kind, *batch)) REWRAP_TRY(load());
-    *batch = {};
+  // flush stores a group; if a rekey has begun meanwhile, again under the new version (R3).
+  Status flush(const Kind& kind, Group* group) {
+    Status status = store_group(kind, *group);
+    for (; status.code() == Errc::kConflict; status = store_group(kind, *group)) REWRAP_TRY(load());
+    *group = {};
     return status;
   }
 
-  Result<std::unique_ptr<Transform>> make_transform(Kind kind) {
-    const WrapSide to{keyset_.algorithm, &keyring_->find(keyset_.current_version)->kek};
+  Result<std::unique_ptr<Transform>> make_transform(const Kind& kind, IvSource* ivs) {
+    const WrapSide to = dek_side(keyset_, keyring_->find(keyset_.current_version)->kek, ivs);
     return make_import_transform(*options_.implementation, options_.from,
-                                 from_value_ ? &*from_value_ : nullptr, kind.first, to,
-                                 kind.second);
+                                 from_value_ ? &*from_value_ : nullptr, kind.algorithm, to,
+                                 kind.dek_len);
   }
 
-  Status store_batch(Kind kind, const Batch& batch) {
-    REWRAP_ASSIGN(auto transform, make_transform(kind));
+  Status store_group(const Kind& kind, const Group& group) {
+    const std::size_t num = group.ids.size();
+    REWRAP_ASSIGN(const auto ivs, reserve_ivs(store_, keyset_, *keyring_, num));
+    REWRAP_ASSIGN(auto transform, make_transform(kind, ivs.get()));
     NewDeks deks;
     deks.version = keyset_.current_version;
-    deks.dek_len = kind.second;
-    deks.wraps.resize(batch.ids.size() * transform->out_len());
-    Bytes verdicts(batch.ids.size());
-    REWRAP_TRY(transform->run(batch.wraps, deks.wraps, verdicts));
-    split(kind, batch, verdicts, &deks);
+    deks.dek_len = kind.dek_len;
+    deks.wraps.resize(num * transform->out_len());
+    Bytes verdicts(num);
+    const AadColumn from_aad{group.aads, kind.aad_len, kind.aad_len};
+    const AadColumn to_aad{
+        {group.ids.front().data(), num * sizeof(DekId)}, sizeof(DekId), sizeof(DekId)};
+    REWRAP_TRY(transform->run({group.wraps, deks.wraps, verdicts, from_aad, to_aad}));
+    split(kind, group, verdicts, &deks);
     REWRAP_TRY(append_deks(store_, name_, *keyring_, deks));
     report_.imported += deks.ids.size();
     report_.quarantined += deks.damaged.size();
@@ -176,18 +196,20 @@ class Importer {
   }
 
   // split keeps the intact DEKs in `deks`, and the others in their foreign wrap.
-  static void split(Kind kind, const Batch& batch, ByteView verdicts, NewDeks* deks) {
-    const std::size_t in_len = batch.wraps.size() / batch.ids.size();
-    const std::size_t out_len = deks->wraps.size() / batch.ids.size();
-    for (std::size_t k = 0; k < batch.ids.size(); ++k) {
+  static void split(const Kind& kind, const Group& group, ByteView verdicts, NewDeks* deks) {
+    const std::size_t in_len = group.wraps.size() / group.ids.size();
+    const std::size_t out_len = deks->wraps.size() / group.ids.size();
+    for (std::size_t k = 0; k < group.ids.size(); ++k) {
       if (verdicts[k] != kIntact) {
-        const ByteView wrap = ByteView(batch.wraps).subspan(k * in_len, in_len);
-        deks->damaged.push_back({batch.ids[k], kind.first, Bytes(wrap.begin(), wrap.end())});
+        const ByteView wrap = ByteView(group.wraps).subspan(k * in_len, in_len);
+        const ByteView aad = ByteView(group.aads).subspan(k * kind.aad_len, kind.aad_len);
+        deks->damaged.push_back({group.ids[k], kind.algorithm, Bytes(wrap.begin(), wrap.end()),
+                                 Bytes(aad.begin(), aad.end())});
         continue;
       }
       std::memmove(deks->wraps.data() + deks->ids.size() * out_len,
                    deks->wraps.data() + k * out_len, out_len);
-      deks->ids.push_back(batch.ids[k]);
+      deks->ids.push_back(group.ids[k]);
     }
     deks->wraps.resize(deks->ids.size() * out_len);
   }

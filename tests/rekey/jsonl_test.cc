@@ -41,7 +41,8 @@ TEST(Jsonl, EveryAlgorithmAndSize) {
 }
 
 TEST(Jsonl, WhatIsWrittenIsReadBack) {
-  const std::string line = format_wrap_line(DekId{1}, WrapAlgorithm::kKw, 32, Bytes(40, 3), 7);
+  const Bytes wrap(40, 3);
+  const std::string line = format_wrap_line({DekId{1}, WrapAlgorithm::kKw, 32, wrap, {}, 7});
   EXPECT_EQ(line.back(), '\n');
   EXPECT_NE(line.find("\"kek_version\":7"), std::string::npos);
   const auto parsed = parse_wrap_line(std::string_view(line).substr(0, line.size() - 1));
@@ -52,23 +53,117 @@ TEST(Jsonl, WhatIsWrittenIsReadBack) {
 
 TEST(Jsonl, BadLinesAreRefused) {
   const std::string deep = std::string(1000, '[') + std::string(1000, ']');
-  for (const std::string& bad :
-       {std::string(), std::string("{}"), std::string("[]"), std::string("null"), std::string("{"),
-        deep, std::string(R"({"id":1,"alg":"A256KW","wrapped":"AA=="})"),
-        line_with("not-a-uuid", "A256KW", kWrap), line_with(kId, "A256GCMKW", kWrap),
-        line_with(kId, "a256kw", kWrap), line_with(kId, "A256KW", ""),
-        line_with(kId, "A256KW", "AA=A"), line_with(kId, "A256KW", kWrap + "="),
-        line_with(kId, "A256KW", encode_base64(Bytes(39, 1))),
-        line_with(kId, "A256KW", encode_base64(Bytes(80, 1))),
-        line_with(kId, "A256KW", kWrap) + "x", std::string("{\"id\":\"\xff\xfe\"}"),
-        std::string(4, '\0'), std::string(kMaxLineLen + 1, ' ')}) {
+  for (const std::string& bad : {std::string(),
+                                 std::string("{}"),
+                                 std::string("[]"),
+                                 std::string("null"),
+                                 std::string("{"),
+                                 deep,
+                                 std::string(R"({"id":1,"alg":"A256KW","wrapped":"AA=="})"),
+                                 line_with("not-a-uuid", "A256KW", kWrap),
+                                 line_with(kId, "A256GCMKW", kWrap),
+                                 line_with(kId, "A512GCMKW", kWrap),
+                                 line_with(kId, "A256GCM", kWrap),
+                                 line_with(kId, "a256kw", kWrap),
+                                 line_with(kId, "A256KW", ""),
+                                 line_with(kId, "A256KW", "AA=A"),
+                                 line_with(kId, "A256KW", kWrap + "="),
+                                 line_with(kId, "A256KW", encode_base64(Bytes(39, 1))),
+                                 line_with(kId, "A256KW", encode_base64(Bytes(80, 1))),
+                                 line_with(kId, "A256KW", kWrap) + "x",
+                                 std::string("{\"id\":\"\xff\xfe\"}"),
+                                 std::string(4, '\0'),
+                                 std::string(kMaxLineLen + 1, ' ')}) {
     EXPECT_FALSE(parse_wrap_line(bad).ok()) << bad.substr(0, 80);
   }
 }
 
-TEST(Jsonl, MutatedLinesNeverCrash) {
+// gcm_line gives a line of A256GCMKW with `iv`, `tag` and `more` as they stand in JSON.
+std::string gcm_line(const std::string& iv, const std::string& tag, const std::string& more = "",
+                     std::size_t dek_len = 32) {
+  std::string line = line_with(kId, "A256GCMKW", encode_base64(Bytes(dek_len, 0x44)));
+  line.pop_back();
+  if (!iv.empty()) line += ",\"iv\":" + iv;
+  if (!tag.empty()) line += ",\"tag\":" + tag;
+  return line + more + "}";
+}
+std::string quoted(std::size_t len) { return '"' + encode_base64(Bytes(len, 0x55)) + '"'; }
+
+TEST(Jsonl, GcmWrapsOfEverySizeWithAndWithoutAdditionalData) {
+  for (const auto& [name, kek_len] :
+       {std::pair("A128GCMKW", 16U), std::pair("A192GCMKW", 24U), std::pair("A256GCMKW", 32U)}) {
+    for (const std::size_t dek_len : kDekLens) {
+      for (const std::size_t aad_len : {std::size_t{0}, std::size_t{1}, kMaxForeignAadLen}) {
+        Bytes wrap(wrapped_len(WrapAlgorithm::kGcm, dek_len), 0x66);
+        store_be32(&wrap[kGcmIvLen], 0);
+        const Bytes aad(aad_len, 0x77);
+        const std::string line =
+            format_wrap_line({DekId{1}, WrapAlgorithm::kGcm, kek_len, wrap, aad, 3});
+        EXPECT_NE(line.find(std::string("\"") + name + '"'), std::string::npos);
+        EXPECT_EQ(line.find("\"aad\"") == std::string::npos, aad.empty());
+        const auto parsed = parse_wrap_line(std::string_view(line).substr(0, line.size() - 1));
+        ASSERT_TRUE(parsed.ok()) << line;
+        EXPECT_EQ(parsed->algorithm, WrapAlgorithm::kGcm);
+        EXPECT_EQ(parsed->kek_len, kek_len);
+        EXPECT_EQ(parsed->dek_len, dek_len);
+        EXPECT_EQ(parsed->wrap, wrap);
+        EXPECT_EQ(parsed->aad, aad);
+      }
+    }
+  }
+}
+
+TEST(Jsonl, BadGcmLinesAreRefusedByName) {
+  const std::string iv = quoted(12);
+  const std::string tag = quoted(16);
+  ASSERT_TRUE(parse_wrap_line(gcm_line(iv, tag)).ok());
+  ASSERT_TRUE(parse_wrap_line(gcm_line(iv, tag, R"(,"aad":"")")).ok());
+  const struct {
+    std::string line;
+    const char* complaint;
+  } bad[] = {
+      {gcm_line("", tag), "\"iv\""},
+      {gcm_line(quoted(11), tag), "\"iv\""},
+      {gcm_line(quoted(13), tag), "\"iv\""},
+      {gcm_line(quoted(16), tag), "\"iv\""},
+      {gcm_line("\"\"", tag), "\"iv\""},
+      {gcm_line("null", tag), "\"iv\""},
+      {gcm_line("12", tag), "\"iv\""},
+      {gcm_line("[" + iv + "]", tag), "\"iv\""},
+      {gcm_line("\"VVVVVVVVVVVVVVV-\"", tag), "\"iv\""},
+      {gcm_line(iv, ""), "\"tag\""},
+      {gcm_line(iv, quoted(15)), "\"tag\""},
+      {gcm_line(iv, quoted(12)), "\"tag\""},
+      {gcm_line(iv, quoted(17)), "\"tag\""},
+      {gcm_line(iv, "null"), "\"tag\""},
+      {gcm_line(iv, "\"VVVVVVVVVVVVVVVVVVVVVV=\""), "\"tag\""},
+      {gcm_line(iv, tag, R"(,"aad":null)"), "\"aad\""},
+      {gcm_line(iv, tag, R"(,"aad":7)"), "\"aad\""},
+      {gcm_line(iv, tag, R"(,"aad":"VV")"), "\"aad\""},
+      {gcm_line(iv, tag, ",\"aad\":" + quoted(kMaxForeignAadLen + 1)), "1024"},
+      {gcm_line(iv, tag, "", 40), "no DEK"},
+      {gcm_line(iv, tag, "", 31), "no DEK"},
+      {gcm_line(iv, tag, "", 64 + 32), "no DEK"},
+      {gcm_line(iv, tag, "", 0), "\"wrapped\""},
+  };
+  for (const auto& [line, complaint] : bad) {
+    const auto parsed = parse_wrap_line(line);
+    ASSERT_FALSE(parsed.ok()) << line;
+    EXPECT_EQ(parsed.status().code(), Errc::kInvalidArgument);
+    EXPECT_NE(parsed.status().describe().find(complaint), std::string::npos)
+        << line << ": " << parsed.status().describe();
+  }
+}
+
+class MutatedLines : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Lines, MutatedLines,
+                         testing::Values(line_with(kId, "A256KW", kWrap),
+                                         gcm_line(quoted(12), quoted(16),
+                                                  ",\"aad\":" + quoted(32))));
+
+TEST_P(MutatedLines, NeverCrash) {
   std::mt19937 random(11);
-  const std::string good = line_with(kId, "A256KW", kWrap);
+  const std::string& good = GetParam();
   for (int round = 0; round < 50'000; ++round) {
     std::string line = good;
     for (auto edits = random() % 5 + 1; edits > 0; --edits) {

@@ -53,6 +53,16 @@ void print_json(const boost::json::object& object) {
   std::cout << boost::json::serialize(object) << '\n';
 }
 
+void add_wrap(boost::json::object* object, const WrapMembers& wrap) {
+  const auto add = [object](const char* name, const std::string& text) {
+    if (!text.empty()) (*object)[name] = text;
+  };
+  add("wrapped", wrap.wrapped);
+  add("iv", wrap.iv);
+  add("tag", wrap.tag);
+  add("aad", wrap.aad);
+}
+
 void say(const GlobalOptions& global, const std::string& line) {
   if (!global.json && !global.quiet) std::cout << line << '\n';
 }

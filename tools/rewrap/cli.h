@@ -12,6 +12,7 @@
 
 #include "engine/base/status.h"
 #include "engine/implementation.h"
+#include "rekey/jsonl.h"
 #include "rekey/keyring.h"
 #include "rekey/store.h"
 
@@ -66,6 +67,9 @@ std::string without_query(const std::string& uri);
 
 // print_json writes one object and a line end to stdout.
 void print_json(const boost::json::object& object);
+
+// add_wrap adds the members that hold a wrap, those that it has.
+void add_wrap(boost::json::object* object, const WrapMembers& wrap);
 
 // say writes a line to stdout, unless --json or --quiet.
 void say(const GlobalOptions& global, const std::string& line);

@@ -67,13 +67,12 @@ int dek_get(const GlobalOptions& global, const GetArgs& args) {
     const int code = fail("keyset '" + args.name + "', DEK " + args.id, dek.status(), keyring);
     return dek.status().code() == Errc::kIntegrity ? kExitIncomplete : code;
   }
-  print_json({{"id", format_uuid(id)},
-              {"alg", alg_name(dek->algorithm, kKekLen)},
-              {"wrapped", encode_base64(dek->wrap)},
-              {"kek_version", dek->version},
-              {"dek_size", dek->dek_len},
-              {"created_at", dek->created_at},
-              {"authenticated", !args.unauthenticated}});
+  boost::json::object object{
+      {"id", format_uuid(id)},         {"alg", alg_name(dek->algorithm, kKekLen)},
+      {"kek_version", dek->version},   {"dek_size", dek->dek_len},
+      {"created_at", dek->created_at}, {"authenticated", !args.unauthenticated}};
+  add_wrap(&object, wrap_members(dek->algorithm, dek->wrap, dek->aad));
+  print_json(object);
   return kExitDone;
 }
 

@@ -31,8 +31,6 @@ struct CreateArgs {
 
 // Names that the design has and this version does not: told apart from nonsense.
 Status check_offered(const CreateArgs& args) {
-  if (args.wrap == "gcm")
-    return Status(Errc::kUnsupported, "--wrap gcm is not offered by this version", "use kw or kwp");
   if (args.custody != "host") {
     return Status(Errc::kUnsupported, "this custody is not offered by this version",
                   "use --custody host");
@@ -44,7 +42,9 @@ int keyset_create(const GlobalOptions& global, CreateArgs args) {
   const std::string& name = args.request.name;
   if (const Status offered = check_offered(args); !offered.ok())
     return fail("keyset '" + name + "'", offered);
-  args.request.algorithm = args.wrap == "kwp" ? WrapAlgorithm::kKwp : WrapAlgorithm::kKw;
+  for (const auto algorithm : {WrapAlgorithm::kKw, WrapAlgorithm::kKwp, WrapAlgorithm::kGcm}) {
+    if (args.wrap == algorithm_name(algorithm)) args.request.algorithm = algorithm;
+  }
   auto store = open_store(global.store_directory, OpenMode::kCreate);
   if (!store.ok()) return fail("store " + global.store_directory, store.status());
   Keyring keyring(global.root);
@@ -95,17 +95,20 @@ std::uint64_t deks_at_current(const Census& census) {
 
 json::object status_json(const Census& census) {
   const KeysetRecord& keyset = census.keyset;
-  return {{"keyset", keyset.name},
-          {"state", state_of(census)},
-          {"kek_version", keyset.current_version},
-          {"deks", keyset.live_deks},
-          {"deks_at_current_version", deks_at_current(census)},
-          {"quarantined", census.quarantined()},
-          {"unreadable_segments", census.unreadable_segments},
-          {"wrap", algorithm_name(keyset.algorithm)},
-          {"custody", custody_name(keyset.custody)},
-          {"verified_version", keyset.verified_version},
-          {"verified_at", format_time(keyset.verified_at)}};
+  json::object status{{"keyset", keyset.name},
+                      {"state", state_of(census)},
+                      {"kek_version", keyset.current_version},
+                      {"deks", keyset.live_deks},
+                      {"deks_at_current_version", deks_at_current(census)},
+                      {"quarantined", census.quarantined()},
+                      {"unreadable_segments", census.unreadable_segments},
+                      {"wrap", algorithm_name(keyset.algorithm)},
+                      {"custody", custody_name(keyset.custody)},
+                      {"verified_version", keyset.verified_version},
+                      {"verified_at", format_time(keyset.verified_at)}};
+  if (keyset.algorithm == WrapAlgorithm::kGcm)
+    status["gcm_wraps_left"] = kMaxGcmWraps - keyset.gcm_wraps;
+  return status;
 }
 
 std::string status_text(const Census& census) {
@@ -119,6 +122,10 @@ std::string status_text(const Census& census) {
   text += keyset.verified_version == keyset.current_version
               ? ", verified " + format_time(keyset.verified_at)
               : ", not verified";
+  if (keyset.algorithm == WrapAlgorithm::kGcm && keyset.gcm_wraps > kMaxGcmWraps / 2) {
+    text += "\n  " + with_thousands(kMaxGcmWraps - keyset.gcm_wraps) +
+            " GCM wraps are left under this version: rewrap rekey makes another";
+  }
   if (keyset.rekey_target != 0)
     text += "\n  a rekey is running, or was stopped: rewrap rekey goes on with it";
   return text;
@@ -197,12 +204,13 @@ int quarantine_list(const GlobalOptions& global, const std::string& name) {
   json::array list;
   for (const QuarantinedDek& dek : deks.value()) {
     const char* reason = dek.record.reason == QuarantineReason::kImport ? "import" : "rekey";
-    list.push_back({{"id", format_uuid(dek.id)},
-                    {"reason", reason},
-                    {"wrap", algorithm_name(dek.record.algorithm)},
-                    {"kek_version", dek.record.version},
-                    {"since", format_time(dek.record.since)},
-                    {"wrapped", encode_base64(dek.record.wrap)}});
+    json::object object{{"id", format_uuid(dek.id)},
+                        {"reason", reason},
+                        {"wrap", algorithm_name(dek.record.algorithm)},
+                        {"kek_version", dek.record.version},
+                        {"since", format_time(dek.record.since)}};
+    add_wrap(&object, wrap_members(dek.record.algorithm, dek.record.wrap, dek.record.aad));
+    list.push_back(std::move(object));
     say(global, format_uuid(dek.id) + "  damaged at " + reason + ", " +
                     format_time(dek.record.since) +
                     (dek.record.version == 0
@@ -255,7 +263,7 @@ void add_keyset_commands(const Cli& cli) {
                    "URI of the root key: pkcs11:... or file:/...")
       ->required()
       ->type_name("URI");
-  verb->add_option("--wrap", create->wrap, "kw (RFC 3394) or kwp (RFC 5649)")
+  verb->add_option("--wrap", create->wrap, "kw (RFC 3394), kwp (RFC 5649) or gcm (SP 800-38D)")
       ->check(CLI::IsMember({"kw", "kwp", "gcm"}))
       ->capture_default_str();
   verb->add_option("--dek-size", create->request.dek_len,

@@ -124,7 +124,8 @@ void add_transfer_commands(const Cli& cli) {
       [=] { return run_import(*global, *import_args); });
   verb->add_option("NAME", import_args->name, "name of the keyset")->required();
   verb->add_option("FILE", import_args->path,
-                   "JSON Lines: {\"id\":UUID,\"alg\":\"A256KW\",\"wrapped\":BASE64}")
+                   "JSON Lines: {\"id\":UUID,\"alg\":\"A256KW\",\"wrapped\":BASE64}; A256GCMKW has "
+                   "\"iv\", \"tag\" and maybe \"aad\" as well")
       ->required();
   verb->add_option("--from-kek", import_args->from_kek,
                    "the KEK they are wrapped under: pkcs11:... or file:/...")
@@ -139,7 +140,8 @@ void add_transfer_commands(const Cli& cli) {
   verb->add_option("NAME", export_args->name, "name of the keyset")->required();
   verb->add_option("FILE", export_args->path, "JSON Lines file to make; must not exist")
       ->required();
-  verb->add_option("--to-kek", export_args->to_kek, "re-wrap under this KEK (default: as they are)")
+  verb->add_option("--to-kek", export_args->to_kek,
+                   "re-wrap under this KEK, GCM wraps by RFC 3394 (default: as they are)")
       ->type_name("URI");
 }
 
