@@ -4,7 +4,21 @@ import json
 import os
 import unittest
 
-from support import DONE, FAILED, INCOMPLETE, ROOT, USAGE, CliTest, flip_bit, random_deks, wrap_all, wrap_line
+from support import (
+    DONE,
+    FAILED,
+    INCOMPLETE,
+    ROOT,
+    USAGE,
+    CliTest,
+    base64_text,
+    flip_bit,
+    from_base64,
+    gcm_line,
+    random_deks,
+    wrap_all,
+    wrap_line,
+)
 
 
 class BadInput(CliTest):
@@ -63,7 +77,8 @@ class BadInput(CliTest):
             ("length that no DEK", {"wrapped": good[:-4]}),
             ("length that no DEK", {"wrapped": "AAAA"}),
             ("length that no DEK", {"wrapped": "AAAA" * 1000}),
-            ("not one of A128KW", {"alg": "A256GCMKW"}),
+            ("not one of A128KW", {"alg": "A256GCM"}),
+            ("length that no DEK", {"alg": "A256GCMKW"}),
             ("not one of A128KW", {"alg": "a256kw"}),
             ("not one of A128KW", {"alg": ""}),
             ("not one of A128KW", {"alg": None}),
@@ -79,6 +94,40 @@ class BadInput(CliTest):
         ):
             with self.subTest(members=str(members)[:80]):
                 self.refuse_line(self.changed(**members), text)
+
+    def test_members_of_gcm_that_are_wrong(self):
+        good = gcm_line(next(iter(random_deks(self.rng, 1))), self.kek, bytes(32), b"more")
+        for text, members in (
+            ('"iv" is not 12 bytes', {"iv": None}),
+            ('"iv" is not 12 bytes', {"iv": good["tag"]}),
+            ('"iv" is not 12 bytes', {"iv": good["iv"][:-4]}),
+            ('"iv" is not 12 bytes', {"iv": good["iv"][:-1] + "-"}),
+            ('"iv" is not 12 bytes', {"iv": 12}),
+            ('"tag" is not 16 bytes', {"tag": None}),
+            ('"tag" is not 16 bytes', {"tag": good["iv"]}),
+            ('"tag" is not 16 bytes', {"tag": good["wrapped"]}),
+            ('"tag" is not 16 bytes', {"tag": [good["tag"]]}),
+            ('"aad" is not base64', {"aad": "?"}),
+            ('"aad" is not base64', {"aad": 1}),
+            ('"aad" is longer than 1024 bytes', {"aad": "AAAA" * 342}),
+            ("length that no DEK", {"wrapped": good["tag"][:-4] + "AAAA"}),
+            ("length that no DEK", {"wrapped": "AAAA" * 10}),
+            ("another size than --from-kek", {"alg": "A128GCMKW"}),
+            ("another size than --from-kek", {"alg": "A192GCMKW"}),
+        ):
+            with self.subTest(members=str(members)[:80]):
+                line = {name: value for name, value in (good | members).items() if value is not None}
+                self.refuse_line(line, text)
+
+    def test_gcm_wraps_that_do_not_open_are_quarantined(self):
+        """One bit of each part; whole ones open."""
+        deks = random_deks(self.rng, 9)
+        lines = [gcm_line(dek_id, self.kek, dek, b"more") for dek_id, dek in deks.items()]
+        for line, name in zip(lines, ("wrapped", "iv", "tag", "aad")):
+            line[name] = base64_text(flip_bit(from_base64(line[name]), 3))
+        del lines[4]["aad"]
+        self.import_file(self.text(lines), expect=INCOMPLETE)
+        self.assertEqual(self.census(), {1: 5})
 
     def test_base64_that_is_not_canonical(self):
         # A wrap of 40 bytes ends in "==": four bits of the digit before are cut off and must be zero.

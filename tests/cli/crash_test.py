@@ -28,11 +28,15 @@ class KillTest(CliTest):
         return newest
 
 
-class KillAtRandom(KillTest):
+class KillAtRandomTest(KillTest):
     """kill -9 at a random moment of a rekey that takes half a second."""
 
     ROUNDS = 30
     SECONDS = 0.5
+    WRAP = "kw"
+
+    def make_keyset(self, name="k", count=0, root=None, *words):
+        super().make_keyset(name, count, root, "--wrap", self.WRAP, *words)
 
     def kill_at(self, moment, words):
         running = self.start(*words)
@@ -82,6 +86,21 @@ class KillAtRandom(KillTest):
             running.finish(expect=(KILLED, DONE))
             self.check_verify(sum(self.census().values()))
         self.rewrap("dek", "generate", "k", "--count", 10)
+
+
+class KillAtRandom(KillAtRandomTest):
+    """A keyset of RFC 3394 wraps."""
+
+
+class KillAtRandomOfGcm(KillAtRandomTest):
+    """A keyset of GCM wraps: besides, no IV comes twice under a KEK version."""
+
+    WRAP = "gcm"
+
+    def check_nothing_lost(self, what):
+        super().check_nothing_lost(what)
+        ivs = [line["iv"] for line in self.export_lines("k")]
+        self.assertEqual(len(set(ivs)), self.COUNT, f"seed {self.seed}: {what}")
 
 
 class KillAtEveryWrite(KillTest):

@@ -1,8 +1,24 @@
 # Tests the main job from end to end: foreign DEKs come in, are moved from KEK to KEK, and go out again unchanged.
+import contextlib
 import os
 import unittest
 
-from support import DEK_LENS, REFUSED, UNWRAP, CliTest, SoftHsm, alg_of, random_deks, unwrap_line, wrap_all
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import keywrap
+from support import (
+    DEK_LENS,
+    INCOMPLETE,
+    REFUSED,
+    UNWRAP,
+    CliTest,
+    SoftHsm,
+    alg_of,
+    from_base64,
+    random_deks,
+    unwrap_line,
+    wrap_all,
+    write_secret,
+)
 
 REKEY_FIELDS = {
     "keyset": str,
@@ -19,17 +35,24 @@ REKEY_FIELDS = {
 }
 
 
-class MainJob(CliTest):
+EXPORTED_AS = {"kw": "KW", "kwp": "KWP", "gcm": "KW"}
+
+
+class MainJobTest(CliTest):
     """One keyset with its root in a token, from its first DEK to the end of its first KEK."""
 
     COUNT = 20_000
+    WRAP = "kw"
 
     def setUp(self):
         super().setUp()
         self.token = SoftHsm(self.dir)
         self.env = self.token.env
-        self.root = self.token.uri("root")
+        self.file_root, self.root = self.root, self.token.uri("root")
         self.rewrap("root", "create", self.root)
+
+    def make_keyset(self, name="disks", count=0, root=None, *words):
+        super().make_keyset(name, count, root, "--wrap", self.WRAP, *words)
 
     def states(self):
         return {v["version"]: (v["state"], v["deks"]) for v in self.json("census", "disks")["versions"]}
@@ -37,7 +60,8 @@ class MainJob(CliTest):
     def test_the_whole_life_of_a_keyset(self):
         deks = random_deks(self.rng, self.COUNT)
         kek, kek_uri = self.make_kek()
-        self.assertEqual(self.json("keyset", "create", "disks", "--root", self.root)["kek_version"], 1)
+        made = self.json("keyset", "create", "disks", "--root", self.root, "--wrap", self.WRAP)
+        self.assertEqual((made["kek_version"], made["wrap"]), (1, self.WRAP))
         self.make_keyset("other", count=100)
         other = sorted(map(str, self.export_lines("other")))
         self.import_deks("disks", deks, kek, kek_uri)
@@ -78,7 +102,8 @@ class MainJob(CliTest):
         for line in self.export_lines("disks"):
             got = self.json("dek", "get", "disks", line["id"])
             self.assertEqual({name: got[name] for name in line}, line)
-            self.assertEqual((got["authenticated"], got["dek_size"], line["alg"]), (True, 32, "A256KW"))
+            alg = "A256GCMKW" if self.WRAP == "gcm" else "A256KW"
+            self.assertEqual((got["authenticated"], got["dek_size"], line["alg"]), (True, 32, alg))
         got = self.json("dek", "get", "disks", line["id"], "--unauthenticated")
         self.assertEqual((got["authenticated"], got["wrapped"]), (False, line["wrapped"]))
 
@@ -101,6 +126,91 @@ class MainJob(CliTest):
         self.assertEqual(self.opened("disks"), before)
 
 
+class MainJob(MainJobTest):
+    """A keyset of RFC 3394 wraps."""
+
+
+class MainJobOfGcm(MainJobTest):
+    """A keyset of GCM wraps, and what is theirs alone."""
+
+    WRAP = "gcm"
+
+    def keyset(self, name="disks"):
+        (status,) = self.json("status", name)["keysets"]
+        return status
+
+    def kek_of(self, line):
+        """The KEK that opens this line, found as an outsider with the root key would: its wrap is in the store."""
+        (data,) = self.store.glob("data*")
+        data = data.read_bytes()
+        length = (40).to_bytes(4, "big")  # stands before the RFC 3394 wrap of 32 bytes
+        at = data.find(length)
+        while at >= 0:
+            with contextlib.suppress(keywrap.InvalidUnwrap, InvalidTag):
+                kek = keywrap.aes_key_unwrap(self.root_key, data[at + 4 : at + 44])
+                unwrap_line(line, kek)
+                return kek
+            at = data.find(length, at + 1)
+        return self.fail("no KEK in the store opens this line")
+
+    def test_exported_wraps_name_all_that_opens_them(self):
+        """With a root key that is known, an outsider opens the KEK and with it every line of an as-is export."""
+        self.make_keyset("disks", 300, self.file_root)
+        opened = self.opened("disks")
+        (listed,) = self.json("keyset", "list")["keysets"]
+        uuid = bytes.fromhex(listed["uuid"].replace("-", ""))
+        for turn in (1, 2):
+            lines = self.export_lines("disks")
+            kek = self.kek_of(lines[0])
+            self.assertEqual({line["id"]: unwrap_line(line, kek) for line in lines}, opened)
+            ivs = [from_base64(line["iv"]) for line in lines]
+            self.assertEqual(len(set(ivs)), 300)
+            self.assertEqual({iv[:4] for iv in ivs}, {turn.to_bytes(4, "big")}, "the KEK version")
+            self.assertEqual(sorted(int.from_bytes(iv[4:], "big") for iv in ivs), list(range(300)))
+            for line in lines:
+                self.assertEqual(from_base64(line["aad"]), uuid + bytes.fromhex(line["id"].replace("-", "")))
+                self.assertEqual(line["kek_version"], turn)
+            self.rewrap("rekey", "disks")
+
+    def test_an_own_export_comes_back_in(self):
+        self.make_keyset("disks", 300, self.file_root)
+        lines = self.export_lines("disks")
+        path = self.write_lines("own.jsonl", lines)
+        kek = write_secret(self.dir / "own.kek", self.kek_of(lines[0]))
+        for name, wrap in (("copy", "gcm"), ("kw-copy", "kw")):
+            CliTest.make_keyset(self, name, 0, None, "--wrap", wrap)
+            self.assertEqual(self.json("import", name, path, "--from-kek", f"file:{kek}")["imported"], 300)
+            self.assertEqual(self.opened(name), self.opened("disks"))
+
+    def test_a_wrap_under_another_id_does_not_open(self):
+        """Two foreign wraps with additional data exchanged; in quarantine they keep all that they came with."""
+        kek, uri = self.make_kek()
+        lines = wrap_all(random_deks(self.rng, 20), kek, "GCM")
+        first, second = [line for line in lines if "aad" in line][:2] or self.fail("no line with additional data")
+        first["aad"], second["aad"] = second["aad"], first["aad"]
+        self.make_keyset("disks")
+        report = self.json(
+            "import", "disks", self.write_lines("in.jsonl", lines), "--from-kek", uri, expect=INCOMPLETE
+        )
+        self.assertEqual((report["imported"], report["quarantined"]), (18, 2))
+        kept = {dek["id"]: dek for dek in self.json("quarantine", "list", "disks")["quarantined"]}
+        for line in (first, second):
+            names = ("wrapped", "iv", "tag", "aad")
+            self.assertEqual([kept[line["id"]][name] for name in names], [line[name] for name in names])
+        good = wrap_all({line["id"]: bytes(32) for line in (first, second)}, kek, "GCM")
+        self.rewrap("import", "disks", self.write_lines("good.jsonl", good), "--from-kek", uri)
+        self.check_verify(20, "disks")
+
+    def test_wraps_left_are_counted(self):
+        self.make_keyset("disks", 100)
+        self.assertEqual(self.keyset()["gcm_wraps_left"], 2**32 - 100)
+        self.rewrap("rekey", "disks")
+        self.rewrap("dek", "generate", "disks", "--count", 10)
+        self.assertEqual(self.keyset()["gcm_wraps_left"], 2**32 - 110)
+        CliTest.make_keyset(self, "kw")
+        self.assertNotIn("gcm_wraps_left", self.keyset("kw"))
+
+
 class Sizes(CliTest):
     """Every DEK size, both algorithms, every KEK size; in and out."""
 
@@ -114,13 +224,14 @@ class Sizes(CliTest):
         self.check_verify(len(deks), name)
         out_kek, out_uri = self.make_kek("out.kek", kek_len)
         lines = self.export_lines(name, "--to-kek", out_uri)
-        self.assertEqual({line["alg"] for line in lines}, {alg_of(out_kek, keyset_wrap.upper())})
+        # GCM wraps go out as RFC 3394: no IVs are kept for somebody else's KEK.
+        self.assertEqual({line["alg"] for line in lines}, {alg_of(out_kek, EXPORTED_AS[keyset_wrap])})
         self.assertEqual({line["id"]: unwrap_line(line, out_kek) for line in lines}, deks)
 
     def test_every_algorithm_and_kek_size(self):
         for kek_len in (16, 24, 32):
-            for wrap in UNWRAP:
-                for keyset_wrap in ("kw", "kwp"):
+            for wrap in (*UNWRAP, "GCM"):
+                for keyset_wrap in EXPORTED_AS:
                     with self.subTest(kek_len=kek_len, wrap=wrap, keyset_wrap=keyset_wrap):
                         self.through(wrap, keyset_wrap, kek_len)
 
@@ -185,6 +296,31 @@ class ForeignKekInToken(CliTest):
 
     def test_import_by_unwrap(self):
         self.import_from(("unwrap",), random_deks(self.rng, 500, DEK_LENS))
+
+    def test_a_gcm_keyset_and_a_kek_in_its_token(self):
+        self.make_keyset("g", 0, None, "--wrap", "gcm")
+        deks = {}
+        for flags in (("extractable", "decrypt"), ("decrypt",), ("unwrap",)):
+            kek = os.urandom(32)
+            self.token.import_key("-".join(flags), kek, *flags)
+            more = random_deks(self.rng, 300, DEK_LENS)
+            deks |= more
+            self.import_deks("g", more, kek, self.token.uri("-".join(flags)))
+        self.assertEqual(self.opened("g"), deks)
+        kek = os.urandom(24)
+        self.token.import_key("new", kek, "encrypt")
+        lines = self.export_lines("g", "--to-kek", self.token.uri("new"))
+        self.assertEqual({line["id"]: unwrap_line(line, kek) for line in lines}, deks)
+
+    def test_gcm_wraps_need_a_kek_that_can_be_read(self):
+        for flags in (("decrypt",), ("unwrap",)):
+            name, kek = "gcm-" + flags[0], os.urandom(32)
+            self.token.import_key(name, kek, *flags)
+            path = self.write_lines("in.jsonl", wrap_all(random_deks(self.rng, 3), kek, "GCM"))
+            outcome = self.rewrap("import", "k", path, "--from-kek", self.token.uri(name), expect=1)
+            self.assertIn("GCM wraps cannot be made or opened by this KEK inside its token", outcome.stderr)
+            self.assertIn("must be extractable", outcome.stderr)
+            self.assertEqual(sum(self.census().values()), 0)
 
     def test_damage_is_noticed_in_every_way(self):
         for flags in (("extractable", "decrypt"), ("decrypt",), ("unwrap",)):

@@ -44,7 +44,7 @@ class KeyBytes(CliTest):
     def run_everything(self):
         damaged = wrap_all(self.deks, self.kek)
         damaged[3]["wrapped"] = damaged[8]["wrapped"][:-8] + damaged[3]["wrapped"][-8:]
-        for wrap in ("kw", "kwp"):
+        for wrap in ("kw", "kwp", "gcm"):
             name = f"k-{wrap}"
             self.make_keyset(name, 0, None, "--wrap", wrap)
             path = self.write_lines("bad.jsonl", damaged)

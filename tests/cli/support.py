@@ -18,6 +18,7 @@ import unittest
 import uuid
 
 from cryptography.hazmat.primitives import keywrap
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 BINARY = os.environ.get("REWRAP_BINARY", "")
 VANDAL = os.environ.get("REWRAP_VANDAL", "")
@@ -37,10 +38,27 @@ def alg_of(kek, wrap="KW"):
     return f"A{len(kek) * 8}{wrap}"
 
 
+def base64_text(data):
+    return base64.b64encode(data).decode()
+
+
+def from_base64(text):
+    return base64.b64decode(text, validate=True)
+
+
+def gcm_line(dek_id, kek, dek, aad=b""):
+    """A line of AES-GCM (RFC 7518 section 4.7); `aad` is left out if it is empty."""
+    iv = os.urandom(12)
+    sealed = AESGCM(kek).encrypt(iv, dek, aad)
+    parts = {"wrapped": sealed[:-16], "iv": iv, "tag": sealed[-16:]} | ({"aad": aad} if aad else {})
+    return {"id": dek_id, "alg": alg_of(kek, "GCMKW")} | {name: base64_text(part) for name, part in parts.items()}
+
+
 def wrap_line(dek_id, kek, dek, wrap="KW"):
     """One line of an import file, as a dictionary."""
-    wrapped = base64.b64encode(WRAP[wrap](kek, dek)).decode()
-    return {"id": dek_id, "alg": alg_of(kek, wrap), "wrapped": wrapped}
+    if wrap == "GCM":  # with additional data for one in three
+        return gcm_line(dek_id, kek, dek, dek_id[:11].encode() if dek_id[0] in "01234" else b"")
+    return {"id": dek_id, "alg": alg_of(kek, wrap), "wrapped": base64_text(WRAP[wrap](kek, dek))}
 
 
 def wrap_all(deks, kek, wrap="KW"):
@@ -48,10 +66,13 @@ def wrap_all(deks, kek, wrap="KW"):
 
 
 def unwrap_line(line, kek):
+    if line["alg"] == alg_of(kek, "GCMKW"):
+        sealed = from_base64(line["wrapped"]) + from_base64(line["tag"])
+        return AESGCM(kek).decrypt(from_base64(line["iv"]), sealed, from_base64(line.get("aad", "")))
     wrap = "KWP" if line["alg"].endswith("P") else "KW"
     if line["alg"] != alg_of(kek, wrap):
         raise ValueError(f"{line['alg']} is not for this KEK")
-    return UNWRAP[wrap](kek, base64.b64decode(line["wrapped"], validate=True))
+    return UNWRAP[wrap](kek, from_base64(line["wrapped"]))
 
 
 def random_deks(rng, count, lens=(32,)):
