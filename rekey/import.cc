@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "engine/token_transform.h"
@@ -47,7 +48,10 @@ class Importer {
     WrapAlgorithm algorithm = WrapAlgorithm::kKw;
     std::size_t dek_len = 0;
     std::size_t aad_len = 0;
-    auto operator<=>(const Kind&) const = default;
+    bool operator<(const Kind& other) const {
+      return std::tie(algorithm, dek_len, aad_len) <
+             std::tie(other.algorithm, other.dek_len, other.aad_len);
+    }
   };
   struct Group {
     std::vector<DekId> ids;

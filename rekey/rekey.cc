@@ -207,7 +207,9 @@ Result<RekeyReport> plan_rekey(Store* store, const std::string& name, Keyring* k
   REWRAP_TRY(open_versions_in_use(*snapshot, keyset, keyring).status());
   RekeyReport report;
   report.resumed = keyset.rekey_target != 0;
-  report.to_version = report.resumed ? keyset.rekey_target : keyset.current_version + 1;
+  REWRAP_ASSIGN(const bool worn_out, is_worn_out(*snapshot, keyset));
+  report.to_version =
+      report.resumed && !worn_out ? keyset.rekey_target : keyset.current_version + 1;
   REWRAP_ASSIGN(const Work work, find_work(*snapshot, keyset, report.to_version));
   report.from_version = work.oldest;
   report.deks = keyset.live_deks;

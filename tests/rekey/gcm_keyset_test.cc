@@ -1,11 +1,16 @@
 // Keysets of GCM wraps: no IV comes twice, whatever fails; the limit of a KEK version; and each
 // wrap opens in its own record only.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <atomic>
+#include <fstream>
 #include <mutex>
 #include <set>
 
 #include "rekey/dek_wrap.h"
+#include "rekey/import.h"
+#include "rekey/jsonl.h"
 #include "rekey/rekey.h"
 #include "tests/rekey/faulty_store.h"
 #include "tests/rekey/fixture.h"
@@ -86,6 +91,35 @@ class GcmKeysetTest : public RekeyFixture {
     return rekey(store, kName, new_keyring().get(), options);
   }
 
+  // write_foreign writes `count` RFC 3394 lines under a KEK in a file of its own.
+  void write_foreign(std::size_t count) {
+    const auto key = ok_value(SecretBuffer::create(32));
+    std::ofstream(directory_.path() + "/foreign.kek", std::ios::binary)
+        << std::string(key.expose_secret().begin(), key.expose_secret().end());
+    ASSERT_EQ(chmod((directory_.path() + "/foreign.kek").c_str(), 0600), 0);
+    const Kek kek = ok_value(Kek::create(ok_value(SecretBuffer::copy_of(key.expose_secret()))));
+    const WrapSide side{WrapAlgorithm::kKw, &kek};
+    auto wrap = ok_value(implementation().make({32, std::nullopt, side, false}));
+    std::ofstream lines(directory_.path() + "/foreign.jsonl");
+    Bytes one(40);
+    Bytes verdict(1);
+    for (std::size_t k = 0; k < count; ++k) {
+      DekId id{};
+      ASSERT_TRUE(random_bytes(id).ok());
+      ASSERT_TRUE(wrap->run(Bytes(32, 9), one, verdict).ok());
+      lines << format_wrap_line({id, WrapAlgorithm::kKw, 32, one, {}, 0});
+    }
+  }
+  Result<ImportReport> import_in(Store* store) {
+    const auto from = ok_value(open_wrapping_key("file:" + directory_.path() + "/foreign.kek",
+                                                 WrappingUse::kUnwrap, root_options()));
+    ImportOptions options;
+    options.path = directory_.path() + "/foreign.jsonl";
+    options.from = from.get();
+    options.implementation = &kRecording;
+    return import_deks(store, kName, new_keyring().get(), options);
+  }
+
   // set_used moves the count of the current version, as many wraps do.
   void set_used(std::uint64_t gcm_wraps) {
     const auto keyring = new_keyring();
@@ -145,6 +179,19 @@ TEST_F(GcmKeysetTest, ControlALostReservationRepeatsIvs) {
   EXPECT_EQ(ledger.num_repeated(), 10U);
 }
 
+TEST_F(GcmKeysetTest, NoIvComesTwiceWhicheverCommitOfAnImportFails) {
+  ASSERT_TRUE(generate_in(store_.get(), 10).ok());
+  for (int fail_at = 1; fail_at <= 2; ++fail_at) {
+    write_foreign(200);
+    FaultyStore faulty(store_.get(), fail_at);
+    EXPECT_EQ(import_in(&faulty).status().code(), Errc::kExhausted);
+    EXPECT_EQ(ok_value(import_in(store_.get())).imported, 200U);
+  }
+  EXPECT_EQ(ledger.num_entries(), 10U + 200 + 2 * 200) << "one import wrapped in vain";
+  EXPECT_EQ(ledger.num_repeated(), 0U);
+  EXPECT_EQ(verify_all().ok, 410U);
+}
+
 TEST_F(GcmKeysetTest, ThreadsShareTheNumbersOfARekey) {
   generate(20 * kMaxSegmentDeks + 5);
   ASSERT_TRUE(ok_value(rekey_in(store_.get())).complete());
@@ -191,6 +238,7 @@ TEST_F(GcmKeysetTest, AWornOutTargetIsReplaced) {
   ASSERT_EQ(census().keyset.rekey_target, 2U);
   set_used(kMaxGcmWraps - 3000);  // one too few
   EXPECT_TRUE(generate_in(store_.get(), 7).ok());
+  EXPECT_EQ(ok_value(plan_rekey(store_.get(), kName, new_keyring().get())).to_version, 3U);
   const RekeyReport report = ok_value(rekey_in(store_.get()));
   EXPECT_TRUE(report.resumed);
   EXPECT_EQ(report.to_version, 3U);
