@@ -11,6 +11,7 @@
 #include <mutex>
 
 #include "engine/fused_kw.h"
+#include "engine/ipsecmb.h"
 #include "engine/openssl_transform.h"
 
 namespace rewrap {
@@ -37,6 +38,9 @@ constexpr std::array kImplementations = {
     Implementation{"aesni", "fused kernels, one key a register", "AES-NI and SSE4.1",
                    [](const CpuFeatures& cpu) { return cpu.aes && cpu.sse41; },
                    make_fused<aesni::kAesniKw>},
+    Implementation{"ipsecmb", "step-sliced over ipsec-mb's AES-ECB jobs, GCM by its single calls",
+                   "AES-NI, SSE4.2, PCLMULQDQ and a passed self-test of ipsec-mb",
+                   [](const CpuFeatures& cpu) { return cpu.aes && ipsecmb_runs(); }, make_ipsecmb},
 #endif
     Implementation{"openssl", "EVP: AES-ECB step-sliced, AES-GCM; the portable fallback", "any CPU",
                    [](const CpuFeatures&) { return true; }, make_openssl},
@@ -98,11 +102,11 @@ Result<const Implementation*> choose_implementation(std::string_view name) {
     }
     if (!name.empty()) {
       return Status(Errc::kUnsupported, "this CPU cannot run the implementation asked for",
-                    "rewrap selftest lists what runs here");
+                    "rewrap bench --list shows what runs here");
     }
   }
   return Status(Errc::kNotFound, "no implementation of that name",
-                "rewrap selftest lists what was built");
+                "rewrap bench --list shows what was built");
 }
 
 }  // namespace rewrap

@@ -32,6 +32,7 @@ FENCED = (
     ("PKCS#11 headers", r"(p11-kit/.*|(.*/)?pkcs11[^/]*)", r"(hsm/pkcs11|tests)/.*"),
     ("lmdb.h", r"(.*/)?lmdb\.h", r"(rekey/lmdb|tests)/.*"),
     ("OpenSSL headers", r"openssl/.*", r".*\.cc"),
+    ("ipsec-mb headers", r"(.*/)?intel-ipsec-mb\.h", r"engine/ipsecmb.*|(bench|tests)/.*"),
     ("Boost headers", r"boost/.*", r"(tools|api)/.*|rekey/jsonl\.cc"),
 )
 
@@ -164,6 +165,7 @@ GOOD = {
     "engine/c.cc": '// It is.\n// #include "rekey/store.h"\n/*\n#include "api/service.h"\n*/\nint x = 1\'000\'000;\n',
     "engine/d.cc": '// It is.\nconst char* kX = "using namespace std; // \\" /*";\nconst char* kY = R"(")";\n',
     "engine/e.cc": "// It is.\n// We avoid using namespace std here.\nint todo = 0;\n",
+    "engine/ipsecmb.cc": "// It is.\n#include <intel-ipsec-mb.h>\n",
     "hsm/pkcs11/a.cc": '// It is.\n#include <p11-kit/pkcs11.h>\n#include <p11-kit/uri.h>\n#include "hsm/pkcs11/token.h"\n',
     "rekey/lmdb/a.cc": "// It is.\n#include <lmdb.h>\n",
     "rekey/jsonl.cc": "// It is.\n#include <boost/json.hpp>\n",
@@ -201,6 +203,8 @@ def bad_files():
             yield path, foreign(header), "foreign"
     for path in ("rekey/bad.cc", "tools/bad.cc", "engine/bad.cc"):
         yield path, foreign("lmdb.h"), "foreign"
+    for path in ("rekey/bad.cc", "tools/bad.cc", "engine/bad.cc", "engine/base/ipsecmb.cc", "hsm/bad.cc"):
+        yield path, foreign("intel-ipsec-mb.h"), "foreign"
     for layer in MAY_INCLUDE:
         path = f"{layer}/bad.h"
         yield path, header_text(path, "#include <openssl/evp.h>"), "foreign"
