@@ -27,6 +27,7 @@ VERBS = (
     ("root", "create"),
     ("root", "probe"),
     ("selftest",),
+    ("bench",),
 )
 SOME_ID = "6fa459ea-ee8a-4ca4-894e-db77e160355e"
 
@@ -80,6 +81,8 @@ class Words(CliTest):
             ("import", "k", "--from-kek", self.root),
             ("export", "k"),
             ("root", "create"),
+            ("bench", "extra"),
+            ("bench", "--implementation"),
             ("--store",),
         ):
             with self.subTest(words=words):
@@ -96,7 +99,8 @@ class Words(CliTest):
         counts = ("0", "-1", "100000001", str(1 << 64), "1e3", "x", "1.5")
         counts = [("dek", "generate", "k", "--count", n) for n in counts]
         versions = [("decommission", "k", n) for n in ("-1", "x", str(1 << 32), str(1 << 64), "1.5")]
-        for words in threads + rates + counts + versions:
+        times = [("bench", "--milliseconds", n) for n in ("9", "-1", "5001", "1e3", "10.5", str(1 << 64), "x", "")]
+        for words in threads + rates + counts + versions + times:
             with self.subTest(words=words):
                 outcome = self.rewrap(*words, expect=USAGE)
                 self.assertTrue(outcome.stderr.startswith("rewrap: error: "), str(outcome))
@@ -141,10 +145,51 @@ class Words(CliTest):
     def test_implementations(self):
         self.make_keyset("k", 1)
         outcome = self.rewrap("rekey", "k", "--implementation", "nonsense", expect=(FAILED, USAGE))
-        self.assertIn("selftest", outcome.stderr)
+        self.assertIn("rewrap bench --list", outcome.stderr)
         self.assertEqual(self.census(), {1: 1})
         names = [entry["implementation"] for entry in self.json("selftest")["implementations"] if entry["passed"]]
         self.assertGreater(len(names), 0)
+
+    def test_bench_list(self):
+        """The list agrees with the self-test, and the default is what a rekey uses."""
+        listed = self.json("bench", "--list")["implementations"]
+        tested = self.json("selftest")["implementations"]
+        self.assertEqual([(e["name"], e["runs"]) for e in listed], [(e["implementation"], e["runs"]) for e in tested])
+        for entry in listed:
+            self.assertTrue(entry["description"] and entry["needs"], entry)
+        self.make_keyset("k", 1)
+        (default,) = [entry["name"] for entry in listed if entry["default"]]
+        self.assertEqual(self.json("rekey", "k")["implementation"], default)
+        text = self.rewrap("bench", "--list").stdout
+        self.assertEqual(len(text.splitlines()), len(listed))
+        self.assertRegex(text, rf"(?m)^{default} +default ")
+
+    def test_bench(self):
+        """Every implementation that runs here has a number for each algorithm, or a reason."""
+        listed = [e["name"] for e in self.json("bench", "--list")["implementations"] if e["runs"]]
+        cpus = sorted({1, len(os.sched_getaffinity(0))})
+        report = self.json("bench", "--milliseconds", 10)
+        measured = [(e["implementation"], e["algorithm"], e["threads"]) for e in report["results"] + report["absent"]]
+        wanted = [(name, algorithm, n) for name in listed for algorithm in ("kw", "gcm") for n in cpus]
+        self.assertEqual(sorted(measured), sorted(wanted))
+        for entry in report["results"]:
+            self.assertGreater(entry["keys_per_second"], 0, entry)
+            if entry["implementation"] == "openssl":
+                self.assertEqual(entry["times_openssl"], 1, entry)
+        for name in listed:
+            kw = [e for e in report["results"] if (e["implementation"], e["algorithm"]) == (name, "kw")]
+            self.assertEqual(len(kw), len(cpus), f"{name} re-wraps KW")
+        for entry in report["absent"]:
+            self.assertTrue(entry["reason"], entry)
+        text = self.rewrap("bench", "--milliseconds", 10).stdout
+        self.assertEqual([line.split()[0] for line in text.splitlines()[2:]], [n for n in listed for _ in cpus])
+
+    def test_bench_of_one(self):
+        report = self.json("bench", "--implementation", "openssl", "--milliseconds", 10)
+        self.assertEqual({e["implementation"] for e in report["results"]}, {"openssl"})
+        for name in ("nonsense", "openss", "OPENSSL", " "):
+            self.refuse(FAILED, "no implementation of that name", "rewrap bench --list", words=("bench", "--implementation", name))
+        self.assertFalse(self.store.exists(), "a benchmark needs no store")
 
     def test_the_store_comes_from_the_option_or_the_environment(self):
         self.make_keyset("here")
@@ -186,6 +231,8 @@ class Output(CliTest):
         yield "root", "create", f"file:{self.dir}/new.key"
         yield "root", "probe", self.root
         yield ("selftest",)
+        yield "bench", "--list"
+        yield "bench", "--milliseconds", 10
 
     def test_json_is_one_object_and_nothing_else(self):
         for words in self.successes():

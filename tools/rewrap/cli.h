@@ -56,6 +56,7 @@ void add_dek_commands(const Cli& cli);       // dek generate | get
 void add_rekey_commands(const Cli& cli);     // rekey, verify, decommission
 void add_transfer_commands(const Cli& cli);  // import, export
 void add_root_commands(const Cli& cli);      // root create | probe, selftest
+void add_bench_commands(const Cli& cli);     // bench
 
 // fail prints `subject: message` and the hint, and gives the exit code that fits; `at_root` if a
 // root was the one that failed.

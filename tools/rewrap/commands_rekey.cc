@@ -217,7 +217,7 @@ void add_rekey_commands(const Cli& cli) {
       ->check(CLI::Range(1U, kMaxThreads))
       ->capture_default_str();
   verb->add_option("--implementation", rekey_args->implementation,
-                   "force one (rewrap selftest lists them)");
+                   "force one (rewrap bench --list shows them)");
   verb->add_option("--rate", rekey_args->rate,
                    "at most so many DEKs per second (default: no limit)")
       ->check(CLI::Range(1.0, 1e12));
@@ -233,7 +233,7 @@ void add_rekey_commands(const Cli& cli) {
       ->check(CLI::Range(1U, kMaxThreads))
       ->capture_default_str();
   verb->add_option("--implementation", verify_args->implementation,
-                   "force one (rewrap selftest lists them)");
+                   "force one (rewrap bench --list shows them)");
 
   auto decommission_args = std::make_shared<DecommissionArgs>();
   verb = cli.add_verb(cli.app, "decommission",

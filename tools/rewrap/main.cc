@@ -75,6 +75,7 @@ int run(int argc, char** argv) {
   rewrap::add_transfer_commands(cli);
   rewrap::add_rekey_commands(cli);
   rewrap::add_root_commands(cli);
+  rewrap::add_bench_commands(cli);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {
