@@ -1,5 +1,5 @@
 // AES-256-GCM by OpenSSL's EVP and by ipsec-mb's single calls, over the engine's records.
-#if defined(REWRAP_WITH_IPSECMB)
+#if defined(__x86_64__)
 #include <intel-ipsec-mb.h>
 #endif
 #include <openssl/evp.h>
@@ -101,7 +101,7 @@ class Evp final : public Baseline {
   std::uint64_t number_ = 0;
 };
 
-#if defined(REWRAP_WITH_IPSECMB)
+#if defined(__x86_64__)
 class Ipsecmb final : public Baseline {
  public:
   explicit Ipsecmb(std::size_t dek_len) : dek_len_(dek_len) {}
@@ -148,7 +148,7 @@ class Ipsecmb final : public Baseline {
 
 constexpr BaselineEntry kBaselines[] = {
     {"evp_aes_256_gcm", WrapAlgorithm::kGcm, Evp::make},
-#if defined(REWRAP_WITH_IPSECMB)
+#if defined(__x86_64__)
     {"ipsecmb_calls", WrapAlgorithm::kGcm, Ipsecmb::make},
 #endif
 };
@@ -173,7 +173,7 @@ Status evp_gcm_wrap(ByteView kek, std::uint32_t version, std::size_t dek_len, By
 }
 
 const char* ipsecmb_version() {
-#if defined(REWRAP_WITH_IPSECMB)
+#if defined(__x86_64__)
   return imb_get_version_str();
 #else
   return "none";
