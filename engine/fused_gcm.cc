@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "aesni/gcm.h"
-#include "engine/implementation.h"
 
 namespace rewrap {
 namespace {
@@ -103,13 +102,6 @@ bool is_fused_side(const std::optional<WrapSide>& side) {
 }
 
 }  // namespace
-
-const aesni::GcmKernels* best_gcm_kernels() {
-  const CpuFeatures& cpu = cpu_features();
-  const bool has_bmi2 = __builtin_cpu_supports("bmi2") != 0;
-  return cpu.aes && cpu.avx512 && cpu.vaes && cpu.vpclmulqdq && has_bmi2 ? &aesni::kVaes512Gcm
-                                                                         : nullptr;
-}
 
 bool is_fused_gcm(const TransformSpec& spec) {
   return is_dek_len(spec.key_len) && is_fused_side(spec.from) && is_fused_side(spec.to);

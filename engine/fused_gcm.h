@@ -12,9 +12,6 @@ struct GcmKernels;
 
 namespace rewrap {
 
-// best_gcm_kernels gives the kernels that this CPU runs, or null.
-const aesni::GcmKernels* best_gcm_kernels();
-
 // is_fused_gcm says whether the kernels serve a valid spec: every side is GCM under a KEK of 32
 // bytes with a prefix of whole blocks, and the key is a DEK's size.
 bool is_fused_gcm(const TransformSpec& spec);

@@ -72,7 +72,7 @@ bool is_fused_side(const std::optional<WrapSide>& side) {
 
 }  // namespace
 
-bool is_fused(const TransformSpec& spec) {
+bool is_fused_kw(const TransformSpec& spec) {
   const std::size_t semiblocks = spec.key_len / kSemiblockLen;
   return spec.key_len % kSemiblockLen == 0 && semiblocks >= aesni::kMinSemiblocks &&
          semiblocks <= aesni::kMaxSemiblocks && is_fused_side(spec.from) && is_fused_side(spec.to);

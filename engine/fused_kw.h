@@ -12,11 +12,11 @@ struct KwKernel;
 
 namespace rewrap {
 
-// is_fused says whether the kernels serve a valid spec: KW or KWP on either side and a key of 16 to
-// 64 bytes in whole semiblocks.
-bool is_fused(const TransformSpec& spec);
+// is_fused_kw says whether the kernels serve a valid spec: KW or KWP on either side and a key of 16
+// to 64 bytes in whole semiblocks.
+bool is_fused_kw(const TransformSpec& spec);
 
-// make_fused_kw builds the transform for a spec that is_fused; the CPU must have what `kernel`
+// make_fused_kw builds the transform for a spec that is_fused_kw; the CPU must have what `kernel`
 // needs. Key schedules and keys in flight live in one SecretBuffer. Errors: kExhausted (no locked
 // memory)
 Result<std::unique_ptr<Transform>> make_fused_kw(const aesni::KwKernel& kernel,

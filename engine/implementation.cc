@@ -4,34 +4,46 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 
+#include "aesni/gcm.h"
 #include "aesni/kernels.h"
 #endif
 
 #include <array>
 #include <mutex>
 
+#include "engine/fused_gcm.h"
 #include "engine/fused_kw.h"
 #include "engine/ipsecmb.h"
 #include "engine/openssl_transform.h"
+#include "engine/two_step.h"
 
 namespace rewrap {
 namespace {
 
 #if defined(__x86_64__)
-// Keys that no kernel serves (KWP of a broken semiblock, long ones) take the library's way.
-template <const aesni::KwKernel& kKernel>
+// What no kernel serves (KWP of a broken semiblock, long keys, GCM with foreign additional data)
+// takes the library's way.
+template <const aesni::KwKernel& kKw, const aesni::GcmKernels* kGcm = nullptr>
 Result<std::unique_ptr<Transform>> make_fused(const TransformSpec& spec) {
   REWRAP_TRY(validate(spec));
-  return is_fused(spec) ? make_fused_kw(kKernel, spec) : make_openssl(spec);
+  if (is_fused_kw(spec)) return make_fused_kw(kKw, spec);
+  if (!has_gcm(spec)) return make_openssl(spec);
+  const bool is_mixed = spec.from && spec.to && spec.from->algorithm != spec.to->algorithm;
+  if (is_mixed) return make_in_two_steps(spec, make_fused<kKw, kGcm>);
+  REWRAP_ASSIGN(auto library, make_openssl(spec));
+  if (kGcm == nullptr || !is_fused_gcm(spec)) return library;
+  return make_fused_gcm(*kGcm, spec, std::move(library));
 }
 #endif
 
 constexpr std::array kImplementations = {
 #if defined(__x86_64__)
-    Implementation{"vaes512", "fused kernels, four keys a register",
-                   "AVX-512 (F, BW, DQ, VL) and VAES",
-                   [](const CpuFeatures& cpu) { return cpu.aes && cpu.avx512 && cpu.vaes; },
-                   make_fused<aesni::kVaes512Kw>},
+    Implementation{"vaes512", "fused kernels, four keys a register; GCM too",
+                   "AVX-512 (F, BW, DQ, VL), BMI2, VAES and VPCLMULQDQ",
+                   [](const CpuFeatures& cpu) {
+                     return cpu.aes && cpu.bmi2 && cpu.avx512 && cpu.vaes && cpu.vpclmulqdq;
+                   },
+                   make_fused<aesni::kVaes512Kw, &aesni::kVaes512Gcm>},
     Implementation{"vaes256", "fused kernels, two keys a register", "AVX2 and VAES",
                    [](const CpuFeatures& cpu) { return cpu.aes && cpu.avx2 && cpu.vaes; },
                    make_fused<aesni::kVaes256Kw>},
@@ -58,6 +70,7 @@ CpuFeatures detect_cpu() {
   __builtin_cpu_init();
   cpu.aes = __builtin_cpu_supports("aes") != 0;
   cpu.sse41 = __builtin_cpu_supports("sse4.1") != 0;
+  cpu.bmi2 = __builtin_cpu_supports("bmi2") != 0;
   cpu.avx2 = __builtin_cpu_supports("avx2") != 0;
   cpu.avx512 = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
                __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;

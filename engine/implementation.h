@@ -17,6 +17,7 @@ namespace rewrap {
 struct CpuFeatures {
   bool aes = false;
   bool sse41 = false;
+  bool bmi2 = false;
   bool avx2 = false;
   bool avx512 = false;  // F, BW, DQ and VL
   bool vaes = false;

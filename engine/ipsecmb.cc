@@ -7,6 +7,7 @@
 #include "engine/implementation.h"
 #include "engine/ipsecmb_manager.h"
 #include "engine/step_sliced.h"
+#include "engine/two_step.h"
 
 namespace rewrap {
 namespace ipsecmb {
@@ -141,10 +142,6 @@ Result<SlicedSide> make_side(const WrapSide& side, const std::shared_ptr<Manager
                     std::make_unique<Ecb>(manager, side.kek->len(), std::move(memory))};
 }
 
-bool is_gcm(const std::optional<WrapSide>& side) {
-  return side && side->algorithm == WrapAlgorithm::kGcm;
-}
-
 }  // namespace
 }  // namespace ipsecmb
 
@@ -158,9 +155,8 @@ bool ipsecmb_suffices(std::uint64_t features) {
 
 Result<std::unique_ptr<Transform>> make_ipsecmb(const TransformSpec& spec) {
   REWRAP_TRY(validate(spec));
-  if (ipsecmb::is_gcm(spec.from) || ipsecmb::is_gcm(spec.to)) {
-    if (!spec.from || !spec.to) return ipsecmb::make_gcm(spec);
-    return Status(Errc::kUnsupported, "ipsec-mb does not re-wrap GCM in one step");
+  if (has_gcm(spec)) {
+    return spec.from && spec.to ? make_in_two_steps(spec, make_ipsecmb) : ipsecmb::make_gcm(spec);
   }
   REWRAP_ASSIGN(const std::shared_ptr<ipsecmb::Manager> manager, ipsecmb::Manager::create());
   std::optional<SlicedSide> from;

@@ -19,11 +19,10 @@ bool ipsecmb_runs();
 // ipsecmb_suffices is that rule over the library's IMB_FEATURE_... bits. Pure.
 bool ipsecmb_suffices(std::uint64_t features);
 
-// make_ipsecmb makes the transform; rules as in TransformSpec, but of the specs with a GCM side
-// only those with one side. Each KW or KWP transform has a library manager of its own, about
-// 200 KiB of locked memory.
+// make_ipsecmb serves every valid spec; where GCM is one of two sides, in two steps (two_step.h).
+// Each KW or KWP transform has a library manager of its own, about 200 KiB of locked memory.
 // Errors: kInvalidArgument
-//         kUnsupported  both sides, one of them GCM; or not ipsecmb_runs()
+//         kUnsupported  not ipsecmb_runs()
 //         kExhausted    no locked memory
 Result<std::unique_ptr<Transform>> make_ipsecmb(const TransformSpec& spec);
 

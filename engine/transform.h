@@ -97,6 +97,14 @@ struct TransformSpec {
   bool check_only = false;
 };
 
+// has_gcm says whether a side is GCM.
+inline bool has_gcm(const TransformSpec& spec) {
+  const auto is_gcm = [](const std::optional<WrapSide>& side) {
+    return side && side->algorithm == WrapAlgorithm::kGcm;
+  };
+  return is_gcm(spec.from) || is_gcm(spec.to);
+}
+
 // validate checks a spec by the rules above and is_wrappable. Errors: kInvalidArgument.
 Status validate(const TransformSpec& spec);
 

@@ -78,4 +78,14 @@ Result<std::unique_ptr<Transform>> make_two_step(std::unique_ptr<Transform> unwr
       std::move(unwrap), std::move(wrap), std::move(ivs), lanes, std::move(scratch)));
 }
 
+Result<std::unique_ptr<Transform>> make_in_two_steps(const TransformSpec& spec,
+                                                     MakeTransform make) {
+  auto ivs = std::make_unique<RunIvs>(spec.to->gcm.ivs);
+  WrapSide to = *spec.to;
+  to.gcm.ivs = ivs->for_wrapper();
+  REWRAP_ASSIGN(auto unwrap, make({spec.key_len, spec.from, std::nullopt, false}));
+  REWRAP_ASSIGN(auto wrap, make({spec.key_len, std::nullopt, to, false}));
+  return make_two_step(std::move(unwrap), std::move(wrap), std::move(ivs));
+}
+
 }  // namespace rewrap

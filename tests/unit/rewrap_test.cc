@@ -100,8 +100,9 @@ using Pair = std::pair<WrapAlgorithm, WrapAlgorithm>;  // from and to
 using Case = std::tuple<Implementation, std::size_t, Pair>;
 
 std::string case_name(const testing::TestParamInfo<Case>& info) {
-  return std::string(std::get<0>(info.param).name) + "_" + algorithm_name(std::get<2>(info.param).first) +
-         "_to_" + algorithm_name(std::get<2>(info.param).second) + "_dek_" +
+  return std::string(std::get<0>(info.param).name) + "_" +
+         algorithm_name(std::get<2>(info.param).first) + "_to_" +
+         algorithm_name(std::get<2>(info.param).second) + "_dek_" +
          std::to_string(std::get<1>(info.param));
 }
 
@@ -257,13 +258,11 @@ TEST_P(RewrapTest, OneDamagedKeyAtEachPlace) {
 }
 
 // Pairs of KWP and GCM would be the same two transforms in a row as those of KW and GCM.
-constexpr Pair kPairs[] = {{WrapAlgorithm::kKw, WrapAlgorithm::kKw},
-                           {WrapAlgorithm::kKw, WrapAlgorithm::kKwp},
-                           {WrapAlgorithm::kKwp, WrapAlgorithm::kKw},
-                           {WrapAlgorithm::kKwp, WrapAlgorithm::kKwp},
-                           {WrapAlgorithm::kKw, WrapAlgorithm::kGcm},
-                           {WrapAlgorithm::kGcm, WrapAlgorithm::kKw},
-                           {WrapAlgorithm::kGcm, WrapAlgorithm::kGcm}};
+constexpr Pair kPairs[] = {
+    {WrapAlgorithm::kKw, WrapAlgorithm::kKw},  {WrapAlgorithm::kKw, WrapAlgorithm::kKwp},
+    {WrapAlgorithm::kKwp, WrapAlgorithm::kKw}, {WrapAlgorithm::kKwp, WrapAlgorithm::kKwp},
+    {WrapAlgorithm::kKw, WrapAlgorithm::kGcm}, {WrapAlgorithm::kGcm, WrapAlgorithm::kKw},
+    {WrapAlgorithm::kGcm, WrapAlgorithm::kGcm}};
 INSTANTIATE_TEST_SUITE_P(Implementations, RewrapTest,
                          testing::Combine(testing::ValuesIn(implementations().begin(),
                                                             implementations().end()),

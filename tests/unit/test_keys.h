@@ -47,6 +47,14 @@ inline bool runs_here(const Implementation& implementation) {
   return implementation.runs_on(cpu_features());
 }
 
+// runs_here_by_name: the same; an unknown name does not run.
+inline bool runs_here_by_name(std::string_view name) {
+  for (const Implementation& implementation : implementations()) {
+    if (implementation.name == name) return runs_here(implementation);
+  }
+  return false;
+}
+
 }  // namespace rewrap::test
 
 #endif  // REWRAP_TESTS_UNIT_TEST_KEYS_H_
