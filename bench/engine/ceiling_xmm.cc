@@ -18,7 +18,6 @@ struct Isa {
 
 }  // namespace
 
-extern const Ceiling kCeilingXmm;
 const Ceiling kCeilingXmm = {"xmm",
                              1,
                              [](const CpuFeatures& cpu) { return cpu.aes; },

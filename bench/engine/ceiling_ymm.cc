@@ -18,7 +18,6 @@ struct Isa {
 
 }  // namespace
 
-extern const Ceiling kCeilingYmm;
 const Ceiling kCeilingYmm = {"ymm",
                              2,
                              [](const CpuFeatures& cpu) { return cpu.vaes && cpu.avx2; },

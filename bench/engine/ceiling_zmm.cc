@@ -20,7 +20,6 @@ struct Isa {
 
 }  // namespace
 
-extern const Ceiling kCeilingZmm;
 const Ceiling kCeilingZmm = {"zmm",
                              4,
                              [](const CpuFeatures& cpu) { return cpu.vaes && cpu.avx512; },

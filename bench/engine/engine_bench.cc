@@ -290,8 +290,8 @@ void Bench::add_ratios_of(WrapAlgorithm algorithm, const std::string& who, const
   const std::size_t memory = memory_batch(algorithm);
   for (const auto& [other_algorithm, other] : libraries_) {
     if (other_algorithm != algorithm) continue;
-    const auto theirs = [&](std::size_t batch, unsigned threads) {
-      return id_of(algorithm, Work::kRewrap, other, kDekLen, batch, threads);
+    const auto theirs = [&, &library = other](std::size_t batch, unsigned threads) {
+      return id_of(algorithm, Work::kRewrap, library, kDekLen, batch, threads);
     };
     add_ratio(std::string(name) + "_vs_" + other, who, "cache", theirs(kCacheBatch, 1),
               cell(Work::kRewrap, kCacheBatch));
