@@ -189,9 +189,11 @@ CASES = (
 MUTANTS = (
     ("aesni.cc", "kChains = 12;", "kChains = 18;", {"vector on the stack"}),
     ("vaes512.cc", "kChains = 16;", "kChains = 36;", {"vector on the stack"}),
-    ("kw_core.inc", "*verdicts++ = static_cast<uint8_t>(keep + 1);",
+    ("kw_core.h", "*verdicts++ = static_cast<uint8_t>(keep + 1);",
      "*verdicts++ = static_cast<uint8_t>(keep + 1); if (keep == 0) return;", {"branch"}),
-    ("kw_setup.inc", "const __m128i words = _mm_set1_epi32(static_cast<int>(word));",
+    ("kw_core.h", "verdicts[key] = static_cast<uint8_t>(keep + 1);",
+     "verdicts[key] = static_cast<uint8_t>(keep + 1); if (keep == 0) return;", {"branch"}),
+    ("kw_setup.h", "const __m128i words = _mm_set1_epi32(static_cast<int>(word));",
      "static const uint8_t kBox[256] = {1, 2}; if (word < 256) word = kBox[word & 255];"
      "const __m128i words = _mm_set1_epi32(static_cast<int>(word));", {"address"}),
 )  # fmt: skip
@@ -217,7 +219,7 @@ def mutate(folder, file, old, new):
     """Copies the kernels' source with one piece of it exchanged."""
     (folder / "aesni").mkdir(exist_ok=True)
     for source in (objects.ROOT / "aesni").iterdir():
-        if source.suffix not in (".h", ".cc", ".inc"):
+        if source.suffix not in (".h", ".cc"):
             continue
         text = source.read_text(encoding="utf-8")
         if source.name == file:

@@ -5,7 +5,7 @@
 // KEK bytes, key schedules, keys in flight, or the verdict. It looks at the machine code as it
 // runs, knowing nothing of our source or of code_check.py. What it does not: valgrind knows no
 // AVX-512 and no VAES, so the two wider kernels are not run. They are compiled from the same
-// kw_core.inc and kw_setup.inc, but the compiler may treat them differently: code_check.py is what
+// kw_core.h and kw_setup.h, but the compiler may treat them differently: code_check.py is what
 // checks their machine code. Nor does it know of instructions that take longer for some values.
 //
 // usage: ct_probe [branch | lookup | exit]   the word adds a mistake, which valgrind must then
