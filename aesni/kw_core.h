@@ -351,7 +351,7 @@ REWRAP_INLINE void for_each_group(KwState* state, Porter* porter, size_t num_key
 
 // work_on does any work with kChains registers.
 template <class V, size_t kChains>
-void work_on(KwState* state, Porter* porter, size_t num_keys) {
+__attribute__((noinline)) void work_on(KwState* state, Porter* porter, size_t num_keys) {
   using Unwrap = Half<V, kChains, true>;
   using Wrap = Half<V, kChains, false>;
   constexpr size_t kGroup = Unwrap::kGroup;
@@ -369,7 +369,7 @@ void work_on(KwState* state, Porter* porter, size_t num_keys) {
 
 // rewrap_of does re-wraps of one size of key, as many as fill all registers.
 template <class V, size_t kSemiblocks>
-void rewrap_of(KwState* state, Porter* porter, size_t num_keys) {
+__attribute__((noinline)) void rewrap_of(KwState* state, Porter* porter, size_t num_keys) {
   using Unwrap = Half<V, V::kChains, true>;
   using Wrap = Half<V, V::kChains, false>;
   constexpr size_t kGroup = Unwrap::kGroup;

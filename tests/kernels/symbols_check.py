@@ -5,7 +5,7 @@
 
 The objects are compiled for instruction sets that the rest of the program must not use. Rules, a finding each:
 
-  exports    the one global symbol must be a KwKernel, as data: aesni.cc exports rewrap::aesni::kAesniKw
+  exports    the one global symbol must be a KwKernel or GcmKernels, as data: aesni.cc exports rewrap::aesni::kAesniKw
   weak       a weak or unique symbol: the linker may take it for everybody's, and other CPUs then run it
   group      a section group (COMDAT): the same
   undefined  a symbol from elsewhere, as memcpy: key bytes would pass through code that is not checked here
@@ -19,7 +19,7 @@ import tempfile
 
 import objects
 
-TABLE = re.compile(r"rewrap::aesni::k\w+Kw")
+TABLE = re.compile(r"rewrap::aesni::k\w+(Kw|Gcm)")
 # What code for shared libraries refers to whatever it does.
 HARMLESS = {"_GLOBAL_OFFSET_TABLE_"}
 
