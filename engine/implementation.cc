@@ -21,17 +21,21 @@ namespace rewrap {
 namespace {
 
 #if defined(__x86_64__)
-// What no kernel serves (KWP of a broken semiblock, long keys, GCM with foreign additional data)
-// takes the library's way.
+// make_by_library serves what no kernel does: KWP of a broken semiblock, long keys, GCM where there
+// are no kernels for it or with additional data that they do not take. For GCM ipsec-mb, where it
+// runs, is some four times as fast as EVP, and keeps its key schedules in secret memory.
+Result<std::unique_ptr<Transform>> make_by_library(const TransformSpec& spec) {
+  return has_gcm(spec) && ipsecmb_runs() ? make_ipsecmb(spec) : make_openssl(spec);
+}
+
 template <const aesni::KwKernel& kKw, const aesni::GcmKernels* kGcm = nullptr>
 Result<std::unique_ptr<Transform>> make_fused(const TransformSpec& spec) {
   REWRAP_TRY(validate(spec));
   if (is_fused_kw(spec)) return make_fused_kw(kKw, spec);
-  if (!has_gcm(spec)) return make_openssl(spec);
   const bool is_mixed = spec.from && spec.to && spec.from->algorithm != spec.to->algorithm;
-  if (is_mixed) return make_in_two_steps(spec, make_fused<kKw, kGcm>);
-  REWRAP_ASSIGN(auto library, make_openssl(spec));
-  if (kGcm == nullptr || !is_fused_gcm(spec)) return library;
+  if (has_gcm(spec) && is_mixed) return make_in_two_steps(spec, make_fused<kKw, kGcm>);
+  REWRAP_ASSIGN(auto library, make_by_library(spec));
+  if (kGcm == nullptr || !has_gcm(spec) || !is_fused_gcm(spec)) return library;
   return make_fused_gcm(*kGcm, spec, std::move(library));
 }
 #endif
