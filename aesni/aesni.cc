@@ -3,13 +3,11 @@
 
 #include "aesni/kernels.h"
 #include "aesni/kw_core.h"
-#include "aesni/kw_setup.h"
 
 namespace rewrap::aesni {
 namespace {
 
-// The AES instructions are written out, in place: from intrinsics GCC 12 makes a copy of every
-// register in every round, which fills the window in which the CPU looks for work.
+// Written out for the reason that vaes512.cc gives.
 struct Xmm {
   using Vector = __m128i;
   static constexpr size_t kChains = 12;
@@ -39,10 +37,19 @@ struct Xmm {
       asm("aesenclast %1, %0" : "+x"(*v) : "x"(key));
     }
   }
+  static REWRAP_INLINE void clear_registers() {
+    asm volatile(
+        ".irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
+        "pxor %%xmm\\i, %%xmm\\i\n\t"
+        ".endr" ::
+            : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+              "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+  }
 };
 
 }  // namespace
 
-const KwKernel kAesniKw{set_up, Kw<Xmm>::rewrap, Kw<Xmm>::wrap, Kw<Xmm>::unwrap, Kw<Xmm>::check};
+const KwKernel kAesniKw{Kw<Xmm>::set_up, Kw<Xmm>::rewrap, Kw<Xmm>::wrap, Kw<Xmm>::unwrap,
+                        Kw<Xmm>::check};
 
 }  // namespace rewrap::aesni

@@ -16,11 +16,10 @@
 #define REWRAP_AESNI_KW_CORE_H_
 
 #include "aesni/kernels.h"
+#include "aesni/kw_setup.h"
 
 namespace rewrap::aesni {
 namespace {
-
-#define REWRAP_INLINE __attribute__((always_inline)) inline
 
 template <size_t kValue>
 struct Constant {
@@ -39,13 +38,6 @@ REWRAP_INLINE void for_each(const F& f) {
 
 // all_ones_if_zero gives a mask without a branch.
 REWRAP_INLINE uint64_t all_ones_if_zero(uint64_t v) { return ((v | (~v + 1)) >> 63) - 1; }
-
-REWRAP_INLINE uint64_t load64(const void* at) {
-  uint64_t v;
-  __builtin_memcpy(&v, at, sizeof v);
-  return v;
-}
-REWRAP_INLINE void store64(void* at, uint64_t v) { __builtin_memcpy(at, &v, sizeof v); }
 
 REWRAP_INLINE size_t min(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -68,11 +60,11 @@ struct Porter {
   uint8_t* out;  // null: nothing goes out but verdicts
   uint8_t* verdicts;
 
-  KwRows* rows;
-  size_t at_out;  // the next key to go out, of num_out
-  size_t num_out;
-  size_t at_in;
-  size_t num_in;
+  KwRows* rows = nullptr;
+  size_t at_out = 0;  // the next key to go out, of num_out
+  size_t num_out = 0;
+  size_t at_in = 0;
+  size_t num_in = 0;
 
   Porter(const KwState* s, bool from_wraps, bool to_wraps, const uint8_t* source, uint8_t* target,
          uint8_t* answers)
@@ -83,8 +75,10 @@ struct Porter {
         out(target),
         verdicts(answers) {}
 
-  // begin turns to other rows, with so many keys to carry out of them and into them.
+  // begin turns to other rows, with so many keys to carry out of them and into them. A key that was
+  // left behind would be lost, so that ends the process.
   REWRAP_INLINE void begin(KwRows* new_rows, size_t keys_out, size_t keys_in) {
+    if (at_out != num_out || at_in != num_in) __builtin_trap();
     rows = new_rows;
     at_out = at_in = 0;
     num_out = keys_out;
@@ -132,16 +126,19 @@ struct Porter {
   }
 };
 
-// A Freight says how a half's porter works: `fits` whether the next keys can be carried during the
-// rounds of a step, a semiblock now and then, by a Load; if not, `carry` does it between two steps.
+// How the porter works beside the steps of a half is its Freight:
+//   fits()   can the next keys be carried during the rounds of one step?
+//   take()   if so: gives a Load, of which part<0>() to part<kSpread - 1>() carry a few semiblocks
+//   each carry()  if not: carries them between two steps
+// Between the steps the AES units soon run dry where another hardware thread shares the core: a
+// re-wrap so reaches 75 percent of the ceiling there, and 95 when the load is spread.
 
 struct Nothing {
   template <size_t kRound>
   REWRAP_INLINE void part() {}
 };
 
-// Lumps is for any work: all between the steps. The AES units run dry over it where another thread
-// shares the core.
+// Lumps is for any work: everything between the steps.
 template <size_t kGroup>
 struct Lumps {
   Porter* porter;
@@ -156,15 +153,16 @@ struct Lumps {
   }
 };
 
-// Every key has at least these rounds; a Load is spread over them.
+// A Load is spread over this many rounds: as many as AES-128, the shortest, has before its last.
 inline constexpr size_t kSpread = 9;
 
-// Spread is for re-wraps of keys of a known size: keys go out during the unwrap, and come in during
-// the wrap.
+// SpreadOut and SpreadIn are for re-wraps of keys of a known size: keys go out during the unwrap,
+// and come in during the wrap. Wraps are not whitened when they are done (out_r is 0).
 template <size_t kGroup, size_t kSemiblocks>
 struct SpreadOut {
   static constexpr size_t kKeys = (kGroup + 6 * kSemiblocks - 1) / (6 * kSemiblocks);
   static constexpr size_t kWords = kSemiblocks + 1;
+  static_assert(kKeys * 6 * kSemiblocks >= kGroup, "the steps must suffice for the whole group");
 
   struct Load {
     const Block* block;
@@ -230,7 +228,7 @@ struct SpreadIn {
       constexpr size_t kEnd = kKeys * kWords * (kRound + 1) / kSpread;
       for_each<kEnd, kBegin>([&](auto c) __attribute__((always_inline)) {
         constexpr size_t key = decltype(c)::value / kWords;
-        constexpr size_t i = decltype(c)::value % kWords;
+        constexpr size_t i = decltype(c)::value % kWords;  // 0: A, i: R_i
         const uint8_t* word = from + 8 * decltype(c)::value;
         if constexpr (i == 0) {
           prefetch<0>(word);
@@ -259,8 +257,10 @@ template <class V, size_t kChains, bool kUnwrap>
 struct Half {
   using Vector = typename V::Vector;
   static constexpr size_t kGroup = kChains * sizeof(Vector) / sizeof(Block);
+  static_assert(kGroup <= kMaxGroup, "KwRows has no place for so many");
 
-  // turn puts the R_i of the step before into its row and takes the next one.
+  // turn puts the R_i of the step before into its row and takes the next one; before the first step
+  // of a half that may be the same.
   static REWRAP_INLINE void turn(Vector (&s)[kChains], uint8_t* put, const uint8_t* take) {
     for_each<kChains>([&](auto c) __attribute__((always_inline)) {
       constexpr size_t i = decltype(c)::value;
@@ -305,11 +305,11 @@ struct Half {
     uint8_t* at = first;
     const Line* key = half.last;
     for (const Line* end = key + 6 * n; key != end; ++key) {
-      uint8_t* next;
-      if (kUnwrap) {
+      uint8_t* next = first;
+      if constexpr (kUnwrap) {
         next = at == first ? last : at - kRowLen;
-      } else {
-        next = key == half.last ? first : at == last ? first : at + kRowLen;
+      } else if (key != half.last && at != last) {
+        next = at + kRowLen;
       }
       turn(s, at, next);
       at = next;
@@ -324,28 +324,29 @@ struct Half {
     for_each<kChains>([&](auto c) __attribute__((always_inline)) {
       constexpr size_t i = decltype(c)::value;
       V::store(at + i * sizeof(Vector), s[i]);
-      if (kUnwrap) V::store(checks + i * sizeof(Vector), s[i]);
+      if constexpr (kUnwrap) V::store(checks + i * sizeof(Vector), s[i]);
     });
   }
 };
 
-// for_each_group calls run(rows) for each group of keys. Group g is in work in rows[g % 2], while g
-// - 1 leaves and g + 1 enters the other rows.
+// for_each_group calls run(rows) for each group of keys. Group g is in work in rows[g % 2], while
+// g - 1 leaves and g + 1 enters the other rows. So when `out` is `in`, what is written was read two
+// groups before.
 template <size_t kGroup, class F>
 REWRAP_INLINE void for_each_group(KwState* state, Porter* porter, size_t num_keys, const F& run) {
   const size_t n = state->num_semiblocks;
   porter->begin(&state->rows[0], 0, min(num_keys, kGroup));
   porter->carry_in<kGroup>(n, kGroup);
   size_t before = 0;  // keys of the group before this one
-  size_t done = 0;
-  for (size_t g = 0; done < num_keys; ++g) {
+  size_t g = 0;
+  for (size_t done = 0; done < num_keys; ++g) {
     const size_t num = min(num_keys - done, kGroup);
     done += num;
     porter->begin(&state->rows[(g + 1) % 2], before, min(num_keys - done, kGroup));
     run(&state->rows[g % 2]);
     before = num;
   }
-  porter->begin(porter->rows == &state->rows[0] ? &state->rows[1] : &state->rows[0], before, 0);
+  porter->begin(&state->rows[(g + 1) % 2], before, 0);
   porter->carry_out<kGroup>(n, before);
 }
 
@@ -409,21 +410,29 @@ void dispatch(KwState* state, Porter* porter, size_t num_keys) {
   return work_on<V, V::kChains>(state, porter, num_keys);
 }
 
+// Kw is the table's functions. Each leaves no secret in a vector register.
 template <class V>
 struct Kw {
+  static void set_up(KwState* state, size_t num_semiblocks, const KwSide* from, const KwSide* to) {
+    set_up_schedules(state, num_semiblocks, from, to);
+    V::clear_registers();
+  }
   static void rewrap(KwState* state, const uint8_t* in, uint8_t* out, uint8_t* verdicts,
                      size_t num_keys) {
     Porter porter{state, true, true, in, out, verdicts};
     dispatch<V>(state, &porter, num_keys);
+    V::clear_registers();
   }
   static void wrap(KwState* state, const uint8_t* in, uint8_t* out, size_t num_keys) {
     Porter porter{state, false, true, in, out, nullptr};
     dispatch<V>(state, &porter, num_keys);
+    V::clear_registers();
   }
   static void unwrap(KwState* state, const uint8_t* in, uint8_t* out, uint8_t* verdicts,
                      size_t num_keys) {
     Porter porter{state, true, false, in, out, verdicts};
     dispatch<V>(state, &porter, num_keys);
+    V::clear_registers();
   }
   static void check(KwState* state, const uint8_t* in, uint8_t* verdicts, size_t num_keys) {
     unwrap(state, in, nullptr, verdicts, num_keys);

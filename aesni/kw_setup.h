@@ -1,17 +1,25 @@
 // Key schedules of the fused key wrap: AES key expansion (FIPS 197 §5.2) and what is folded into
 // the last round keys (kernels.h). Everything is built in place, in the caller's secret memory.
 //
-// For one file per instruction set each, with internal linkage like kw_core.h.
+// For one file per instruction set each, with internal linkage, like kw_core.h.
 #ifndef REWRAP_AESNI_KW_SETUP_H_
 #define REWRAP_AESNI_KW_SETUP_H_
 
 #include <immintrin.h>
 
 #include "aesni/kernels.h"
-#include "aesni/kw_core.h"
 
 namespace rewrap::aesni {
 namespace {
+
+#define REWRAP_INLINE __attribute__((always_inline)) inline
+
+REWRAP_INLINE uint64_t load64(const void* at) {
+  uint64_t v;
+  __builtin_memcpy(&v, at, sizeof v);
+  return v;
+}
+REWRAP_INLINE void store64(void* at, uint64_t v) { __builtin_memcpy(at, &v, sizeof v); }
 
 // counter gives a step's number as it is XORed to A.
 uint64_t counter(size_t step) { return __builtin_bswap64(step); }
@@ -115,7 +123,7 @@ void fold_wrap(KwHalf* half, size_t n) {
   }
 }
 
-void set_up(KwState* state, size_t n, const KwSide* from, const KwSide* to) {
+void set_up_schedules(KwState* state, size_t n, const KwSide* from, const KwSide* to) {
   state->num_semiblocks = n;
   state->out_r = 0;
   Whitening first{};  // of the wrap, with the integrity check value that it starts from

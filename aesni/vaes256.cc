@@ -3,13 +3,11 @@
 
 #include "aesni/kernels.h"
 #include "aesni/kw_core.h"
-#include "aesni/kw_setup.h"
 
 namespace rewrap::aesni {
 namespace {
 
-// The AES instructions are written out, in place: from intrinsics GCC 12 makes a copy of every
-// register in every round, which fills the window in which the CPU looks for work.
+// Written out for the reason that vaes512.cc gives.
 struct Ymm {
   using Vector = __m256i;
   static constexpr size_t kChains = 12;
@@ -39,10 +37,16 @@ struct Ymm {
       asm("vaesenclast %1, %0, %0" : "+x"(*v) : "x"(key));
     }
   }
+  static REWRAP_INLINE void clear_registers() {
+    asm volatile("vzeroall" ::
+                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+                       "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+  }
 };
 
 }  // namespace
 
-const KwKernel kVaes256Kw{set_up, Kw<Ymm>::rewrap, Kw<Ymm>::wrap, Kw<Ymm>::unwrap, Kw<Ymm>::check};
+const KwKernel kVaes256Kw{Kw<Ymm>::set_up, Kw<Ymm>::rewrap, Kw<Ymm>::wrap, Kw<Ymm>::unwrap,
+                          Kw<Ymm>::check};
 
 }  // namespace rewrap::aesni

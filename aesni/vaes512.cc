@@ -3,7 +3,6 @@
 
 #include "aesni/kernels.h"
 #include "aesni/kw_core.h"
-#include "aesni/kw_setup.h"
 
 namespace rewrap::aesni {
 namespace {
@@ -35,10 +34,22 @@ struct Zmm {
       asm("vaesenclast %1, %0, %0" : "+v"(*v) : "v"(key));
     }
   }
+  static REWRAP_INLINE void clear_registers() {
+    asm volatile(
+        "vzeroall\n\t"
+        ".irp i, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n\t"
+        "vpxorq %%xmm\\i, %%xmm\\i, %%xmm\\i\n\t"
+        ".endr" ::
+            : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+              "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18",
+              "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27",
+              "xmm28", "xmm29", "xmm30", "xmm31");
+  }
 };
 
 }  // namespace
 
-const KwKernel kVaes512Kw{set_up, Kw<Zmm>::rewrap, Kw<Zmm>::wrap, Kw<Zmm>::unwrap, Kw<Zmm>::check};
+const KwKernel kVaes512Kw{Kw<Zmm>::set_up, Kw<Zmm>::rewrap, Kw<Zmm>::wrap, Kw<Zmm>::unwrap,
+                          Kw<Zmm>::check};
 
 }  // namespace rewrap::aesni

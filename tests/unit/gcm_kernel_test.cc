@@ -18,6 +18,7 @@
 #include "engine/transform.h"
 #include "tests/hsm/expect_code.h"
 #include "tests/unit/test_keys.h"
+#include "tests/unit/vector_registers.h"
 
 namespace rewrap {
 namespace {
@@ -424,35 +425,6 @@ TEST_F(GcmKernelTest, LargeBatchesAreTheSameAsSmallOnes) {
   EXPECT_TRUE(whole.guards_are_whole());
 }
 
-using RegisterBytes = std::array<std::uint8_t, 32 * kLineLen>;
-
-// registers gives what the 32 vector registers hold.
-RegisterBytes registers() {
-  RegisterBytes bytes = {};
-#define REWRAP_STORE(n) "vmovdqu64 %%zmm" #n ", 64*" #n "(%0)\n\t"
-  asm volatile(REWRAP_STORE(0) REWRAP_STORE(1) REWRAP_STORE(2) REWRAP_STORE(3) REWRAP_STORE(4)
-                   REWRAP_STORE(5) REWRAP_STORE(6) REWRAP_STORE(7) REWRAP_STORE(8) REWRAP_STORE(9)
-                       REWRAP_STORE(10) REWRAP_STORE(11) REWRAP_STORE(12) REWRAP_STORE(13)
-                           REWRAP_STORE(14) REWRAP_STORE(15) REWRAP_STORE(16) REWRAP_STORE(17)
-                               REWRAP_STORE(18) REWRAP_STORE(19) REWRAP_STORE(20) REWRAP_STORE(21)
-                                   REWRAP_STORE(22) REWRAP_STORE(23) REWRAP_STORE(24)
-                                       REWRAP_STORE(25) REWRAP_STORE(26) REWRAP_STORE(27)
-                                           REWRAP_STORE(28) REWRAP_STORE(29) REWRAP_STORE(30)
-                                               REWRAP_STORE(31)
-               :
-               : "r"(bytes.data())
-               : "memory");
-#undef REWRAP_STORE
-  return bytes;
-}
-
-// Registers 16 and up: the others serve every function of the C++ library that runs in between.
-bool upper_registers_are_zero() {
-  const auto bytes = registers();
-  return std::all_of(bytes.begin() + sizeof bytes / 2, bytes.end(),
-                     [](std::uint8_t b) { return b == 0; });
-}
-
 TEST_F(GcmKernelTest, NoSecretStaysInVectorRegisters) {
   const Sample sample(random_, 32, 40, 16, 16, 1);
   const Case c = undamaged(sample, sample.num);
@@ -460,16 +432,16 @@ TEST_F(GcmKernelTest, NoSecretStaysInVectorRegisters) {
   Bytes keys(c.keys.size());
   Bytes verdicts(sample.num);
   set_up(sample);
-  EXPECT_TRUE(upper_registers_are_zero()) << "set_up";
+  EXPECT_TRUE(test::vector_registers_are_zero(16)) << "set_up";
   const auto work = batch(sample, c, c.wraps.data(), records.data(), verdicts.data());
   kernels().rewrap(from_, to_, work);
-  EXPECT_TRUE(upper_registers_are_zero()) << "rewrap";
+  EXPECT_TRUE(test::vector_registers_are_zero(16)) << "rewrap";
   kernels().check(from_, work);
-  EXPECT_TRUE(upper_registers_are_zero()) << "check";
+  EXPECT_TRUE(test::vector_registers_are_zero(16)) << "check";
   kernels().unwrap(from_, batch(sample, c, c.wraps.data(), keys.data(), verdicts.data()));
-  EXPECT_TRUE(upper_registers_are_zero()) << "unwrap";
+  EXPECT_TRUE(test::vector_registers_are_zero(16)) << "unwrap";
   kernels().wrap(to_, batch(sample, c, keys.data(), records.data(), verdicts.data()));
-  EXPECT_TRUE(upper_registers_are_zero()) << "wrap";
+  EXPECT_TRUE(test::vector_registers_are_zero(16)) << "wrap";
 }
 
 }  // namespace
