@@ -37,8 +37,8 @@ struct Implementation {
 std::span<const Implementation> implementations();
 
 // choose_implementation gives the one called `name`, or the best that this CPU runs if `name` is
-// empty, after its self-test has passed (run once per process). Errors: kNotFound     no
-// implementation of that name
+// empty, after its self-test has passed (run once per process).
+// Errors: kNotFound     no implementation of that name
 //         kUnsupported  this CPU cannot run it; nothing else is put in its place
 //         kInternal     the self-test failed; it must not be used
 Result<const Implementation*> choose_implementation(std::string_view name);

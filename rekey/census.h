@@ -36,7 +36,8 @@ struct Census {
 Result<Census> take_census(Snapshot& snapshot, const std::string& name);
 
 // decommission destroys KEK version `version`: its protectors and MAC key leave the store, and the
-// roots are told. Errors: kRefused   the gate's reasons, one message each: the version is current;
+// roots are told.
+// Errors: kRefused   the gate's reasons, one message each: the version is current;
 // a rekey is unfinished; a segment or a
 //                    quarantined DEK still needs it; a segment cannot be read; no clean verify
 //                    under the current version

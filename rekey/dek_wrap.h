@@ -34,7 +34,8 @@ Bytes whole_aad(WrapAlgorithm algorithm, const DekId& keyset_uuid, const DekId& 
 
 // reserve_ivs gives `count` numbers under the keyset's current version, after a transaction of its
 // own has made durable that they are taken. For a keyset that is not GCM it does nothing and gives
-// null. Errors: kConflict   the keyset has moved to another version than `keyset` says
+// null.
+// Errors: kConflict   the keyset has moved to another version than `keyset` says
 //               kExhausted  the version would make more than kMaxGcmWraps wraps
 //               the store's; nothing may be wrapped then
 Result<std::unique_ptr<IvSource>> reserve_ivs(Store* store, const KeysetRecord& keyset,

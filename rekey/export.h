@@ -25,7 +25,8 @@ struct ExportOptions {
 };
 
 // export_deks writes one line per DEK, segments in order, to a file of mode 0600 that appears whole
-// or not at all. Errors: kAlreadyExists  the file is there
+// or not at all.
+// Errors: kAlreadyExists  the file is there
 //         kCorruption     a segment or a DEK is damaged; no file is left
 //         the roots' own, the store's, the file system's
 Result<ExportReport> export_deks(Store* store, const std::string& name, Keyring* keyring,

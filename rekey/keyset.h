@@ -60,7 +60,8 @@ struct NewDeks {
 
 // append_deks adds DEKs to a keyset, and the damaged ones to its quarantine, in one transaction:
 // the last segment is filled up, then new ones are made. An id whose DEK is in quarantine is taken
-// anew: that is how a damaged DEK is replaced by a good copy. Errors: kAlreadyExists  an id is in
+// anew: that is how a damaged DEK is replaced by a good copy.
+// Errors: kAlreadyExists  an id is in
 // the keyset; nothing was added
 //         kConflict       `version` is no longer current (R3): wrap again under the new one
 Status append_deks(Store* store, const std::string& name, const Keyring& keyring,
@@ -84,7 +85,8 @@ struct WrappedDek {
 };
 
 // get_dek looks a DEK up. With a keyring the segment is authenticated; without (null) the wrap is
-// given as found. Errors: kNotFound  no such DEK
+// given as found.
+// Errors: kNotFound  no such DEK
 //         kIntegrity it is in quarantine
 Result<WrappedDek> get_dek(Store* store, const std::string& name, const DekId& id,
                            Keyring* keyring);

@@ -134,7 +134,8 @@ Status run_passes(RewrapJob job, RekeyReport* report) {
 Result<bool> is_worn_out(Snapshot& snapshot, const KeysetRecord& keyset) {
   if (keyset.algorithm != WrapAlgorithm::kGcm || keyset.rekey_target == 0) return false;
   REWRAP_ASSIGN(const Work work, find_work(snapshot, keyset, keyset.rekey_target));
-  return work.slots > kMaxGcmWraps - keyset.gcm_wraps;
+  // None left is too few in any case: inserts need some.
+  return keyset.gcm_wraps >= kMaxGcmWraps || work.slots > kMaxGcmWraps - keyset.gcm_wraps;
 }
 
 }  // namespace

@@ -2,16 +2,17 @@
 //
 // Invariants (the tests carry the numbers)
 //   R1  At every instant each DEK on disk opens under the KEK version that its segment's
-//   authenticated header names, and that
-//       version's protector was durable first.
+//       authenticated header names, and that version's protector was durable first.
 //   R2  A segment changes atomically: after any crash it is wholly old or wholly new.
 //   R3  From the moment a rekey starts, new DEKs are wrapped under the new version.
 //   R4  A version is decommissioned only when nothing needs it and a verify has passed (census.h).
 //   R5  Resuming needs no progress table: the work left is the segments that do not name the
-//   target. Running twice changes nothing. R6  One rekey per keyset at a time. R7  A DEK that fails
-//   its integrity check is counted, listed, and kept byte for byte under its old version; the job
-//   ends incomplete. R8  Reads and inserts go on during a rekey. R9  A failed commit stops the job
-//   and is never retried blindly.
+//       target. Running twice changes nothing.
+//   R6  One rekey per keyset at a time.
+//   R7  A DEK that fails its integrity check is counted, listed, and kept byte for byte under its
+//       old version; the job ends incomplete.
+//   R8  Reads and inserts go on during a rekey.
+//   R9  A failed commit stops the job and is never retried blindly.
 //
 //   planned --start_rekey--> rewrapping --run_rewrap_job--> rewrapped --finish_rekey--> done
 //                                |                              +--damage--> incomplete
@@ -63,7 +64,8 @@ struct RekeyReport {
 };
 
 // rekey runs a rekey, or goes on with an unfinished one. Blocks until it ends; safe to run again
-// after any failure. Errors: kConflict  another is running (R6), or one is unfinished and a root
+// after any failure.
+// Errors: kConflict  another is running (R6), or one is unfinished and a root
 // was named
 //         the root's own; kExhausted, kIo from the store. What was committed stays.
 Result<RekeyReport> rekey(Store* store, const std::string& name, Keyring* keyring,

@@ -156,10 +156,14 @@ class Worker {
   }
 
  private:
-  // For --accept-damaged-segments. At least the number of DEKs must agree with the bitmap: a slot
-  // that is wrongly taken for empty would be a DEK lost without a word.
+  // For --accept-damaged-segments. At least the algorithm must be the keyset's, and the number of
+  // DEKs agree with the bitmap: a slot that is wrongly taken for empty would be a DEK lost without a
+  // word.
   Result<SegmentView> parse_unproven(SegmentNumber segment, ByteView value) {
     REWRAP_ASSIGN(const SegmentView view, parse_segment(value, job_.keyset.uuid, segment));
+    if (view.header.algorithm != job_.keyset.algorithm) {
+      return Status(Errc::kCorruption, "a segment names another algorithm than its keyset");
+    }
     REWRAP_TRY(check_live_count(view));
     return view;
   }
