@@ -43,8 +43,9 @@ std::span<const Implementation> implementations();
 //         kInternal     the self-test failed; it must not be used
 Result<const Implementation*> choose_implementation(std::string_view name);
 
-// self_test runs the known answers of RFC 3394, RFC 5649 and GCM through `implementation`, both
-// ways, and damaged inputs that it must refuse, in batches of 1 to 300 keys. Errors: kInternal.
+// self_test runs the known answers of RFC 3394, RFC 5649 and GCM through `implementation`, and DEKs
+// of every length in the shapes that kernels serve: both ways, from KEK to KEK, and damaged inputs
+// that it must refuse, in batches of 1 to 300 keys. Errors: kInternal.
 Status self_test(const Implementation& implementation);
 
 }  // namespace rewrap

@@ -1,6 +1,7 @@
 // Known-answer self-test of an implementation: RFC 3394 section 4, RFC 5649 section 6, the GCM
-// specification's and NIST's test cases, round trips of what has no known answer, and damaged
-// inputs; each in batches of several sizes, since kernels of many lanes have as many ways to fail.
+// specification's and NIST's test cases, DEKs of every length as the kernels serve them, round
+// trips of what has no known answer, and damaged inputs; each in batches of several sizes, since
+// kernels of many lanes have as many ways to fail.
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -89,6 +90,63 @@ constexpr GcmAnswer kGcmAnswers[] = {
      "e6d4"},
 };
 
+// The shape that the fused kernels serve, in all the lengths of a DEK: a KEK of 32 bytes, and for
+// GCM one block of additional data that all keys share and one of their own. The answers are those
+// of another implementation (OpenSSL, through Python's cryptography), under kKek256.
+struct DekAnswer {
+  WrapAlgorithm algorithm;
+  std::size_t dek_len;
+  std::string_view wrapped;
+};
+
+constexpr std::string_view kOtherKek256 =
+    "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeffe0e1e2e3e4e5e6e7e8e9eaebecedeeef";
+constexpr std::string_view kDek =  // as much of it as is needed
+    "c0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedf"
+    "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
+constexpr std::string_view kDekAadPrefix = "505152535455565758595a5b5c5d5e5f";
+constexpr std::string_view kDekAadSlot = "606162636465666768696a6b6c6d6e6f5a5a5a5a5a5a5a5a";
+constexpr std::size_t kDekAadLen = 16;  // of the slot
+
+constexpr DekAnswer kDekAnswers[] = {
+    {WrapAlgorithm::kKw, 16, "687bd4e1c9d8d4cbdbb4f88ffa4e7c43ac097abcca6d73d3"},
+    {WrapAlgorithm::kKw, 24, "dbcabf12cc4caabbdd76a715eca6057f1ee1809d0d1b296502f64cd1f0e9f2fe"},
+    {WrapAlgorithm::kKw, 32,
+     "ccecb7758a8246bf94cfd70902be66ed9b66c14f1b3ef65eff8a15639e92d969b0abefa5bc48f798"},
+    {WrapAlgorithm::kKw, 48,
+     "e1d1ab1544c747602057cb0e0e098f20a63b7919b52dfce1262d0eb7375f77bf6bc3a4c8d558f65794f86bafc9c4"
+     "29d3fa945ae11018f2dd"},
+    {WrapAlgorithm::kKw, 64,
+     "f68b41441cfdeb24909c9607f1a3e810b13d92c3ec534e45d6d880e55b97f03ada8784c1ee7df4120a82e28b6432"
+     "540091e7715c47cc99db4151a2b42147b95a557ebd74c397c696"},
+    {WrapAlgorithm::kKwp, 16, "bfaef08f3bd61c48afbe7db5a38551e37c1a14695a84c3ac"},
+    {WrapAlgorithm::kKwp, 24, "bc81fd654d0174688e03e440fa0afa667f7bd1e2ac40180f482937e6e9554de0"},
+    {WrapAlgorithm::kKwp, 32,
+     "639a48dfd7cd63338420371d79ca1af730b0269630b569175347a597711d25d4ce9c9b56799392c6"},
+    {WrapAlgorithm::kKwp, 48,
+     "3bbd41c460843ca76e8783235c98ecb7170d2ac14f7e4e22773f0bd0baa60769b5363d0cc03bf200a1f3339a56da"
+     "e77c7f700f7a5f09f462"},
+    {WrapAlgorithm::kKwp, 64,
+     "f531c5ff9ae5c30e6d2af36d2124865817cdea319d12180ce17cfb9e56a87d2527afda4882c10dd5c64b5af87d64"
+     "3d04e8c7fe6897913825474fb428e553f4bf6b8ef74f45c67368"},
+    {WrapAlgorithm::kGcm, 16,
+     "0102030400000000ffff0081000000005c8faa25f53d04241282d51443d36133f09e46db75fadd98f36526745d3e"
+     "8db2"},
+    {WrapAlgorithm::kGcm, 24,
+     "0102030400000000ffff0081000000005c8faa25f53d04241282d51443d36133b34d867da4b639ffa32247dbf89a"
+     "eed97da6cb324e5d805d"},
+    {WrapAlgorithm::kGcm, 32,
+     "0102030400000000ffff0081000000005c8faa25f53d04241282d51443d36133b34d867da4b639ffb5010df80096"
+     "2a8b86a65fbd176a834726f39a063e19e42e"},
+    {WrapAlgorithm::kGcm, 48,
+     "0102030400000000ffff0081000000005c8faa25f53d04241282d51443d36133b34d867da4b639ffb5010df80096"
+     "2a8bd195ee03d314a5be286b066b8432b482dfa77bc286b447a01f4c60d04367242d"},
+    {WrapAlgorithm::kGcm, 64,
+     "0102030400000000ffff0081000000005c8faa25f53d04241282d51443d36133b34d867da4b639ffb5010df80096"
+     "2a8bd195ee03d314a5be286b066b8432b48258979a0943b3e8897097dbffdc83dfc68813097458c008b0f187e8d9"
+     "0de49e06"},
+};
+
 Bytes from_hex(std::string_view hex) {
   const auto digit = [](char c) {
     return static_cast<std::uint8_t>(c <= '9' ? c - '0' : c - 'a' + 10);
@@ -167,7 +225,8 @@ Status expect_verdicts(ByteView verdicts, bool damaged) {
   return {};
 }
 
-// Tester runs batches under one KEK; a transform is made once and used for every size of batch.
+// Tester runs batches of keys of one length; a transform is made once and used for every size of
+// batch.
 class Tester {
  public:
   Tester(const Implementation& implementation, std::size_t key_len)
@@ -230,26 +289,27 @@ class Tester {
   }
 
  private:
+  using End = std::optional<std::pair<WrapAlgorithm, const Kek*>>;
   struct Made {
-    std::optional<WrapAlgorithm> from;
-    std::optional<WrapAlgorithm> to;
+    End from;
+    End to;
     bool check_only = false;
     std::unique_ptr<Transform> transform;
   };
 
-  // get gives the transform between these algorithms; there is one KEK, one prefix of additional
+  // get gives the transform between these algorithms and KEKs; there is one prefix of additional
   // data and one source of IVs per Tester.
   Result<Transform*> get(const std::optional<WrapSide>& from, const std::optional<WrapSide>& to,
                          bool check_only) {
-    const auto algorithm = [](const std::optional<WrapSide>& side) {
-      return side ? std::optional(side->algorithm) : std::nullopt;
+    const auto end = [](const std::optional<WrapSide>& side) {
+      return side ? End({side->algorithm, side->kek}) : std::nullopt;
     };
     for (const Made& made : made_) {
-      if (made.from == algorithm(from) && made.to == algorithm(to) && made.check_only == check_only)
+      if (made.from == end(from) && made.to == end(to) && made.check_only == check_only)
         return made.transform.get();
     }
     REWRAP_ASSIGN(auto transform, implementation_.make({key_len_, from, to, check_only}));
-    made_.push_back({algorithm(from), algorithm(to), check_only, std::move(transform)});
+    made_.push_back({end(from), end(to), check_only, std::move(transform)});
     return made_.back().transform.get();
   }
 
@@ -355,11 +415,93 @@ Status run_gcm_answer(const Implementation& implementation, const GcmAnswer& ans
   return {};
 }
 
+// DekRun runs one DekAnswer: every batch is wrapped, re-wrapped from another KEK, opened,
+// re-wrapped to the other KEK, and damaged.
+class DekRun {
+ public:
+  DekRun(const Implementation& implementation, const DekAnswer& answer, const Kek& kek,
+         const Kek& other)
+      : answer_(answer),
+        key_(from_hex(kDek.substr(0, 2 * answer.dek_len))),
+        wrap_(from_hex(answer.wrapped)),
+        side_{answer.algorithm, &kek, {prefix_, &*ivs_}},
+        other_side_{answer.algorithm, &other, {prefix_, &*ivs_}},
+        tester_(implementation, answer.dek_len) {}
+
+  Status run(std::size_t num) {
+    Bytes aads = repeated(aad_slot_, num);
+    Lanes lanes{side_, key_.size(), num, column(aads), repeated(key_, num), repeated(wrap_, num)};
+    REWRAP_TRY(tester_.expect_opened(lanes, false));
+    if (answer_.algorithm == WrapAlgorithm::kGcm) REWRAP_TRY(expect_aad_counts(lanes));
+
+    aads = different_keys(aad_slot_, num);
+    lanes.aad = column(aads);
+    REWRAP_TRY(expect_answer(&lanes));
+    lanes.keys = different_keys(key_, num);
+    REWRAP_TRY(tester_.expect_wrapped(&lanes));
+    return tester_.expect_moved(lanes, other_side_);
+  }
+
+ private:
+  // Both sides read the same column, which has gaps, as the slots of a segment.
+  static AadColumn column(const Bytes& aads) { return {aads, kDekAadLen, kDekAadSlot.size() / 2}; }
+
+  // expect_answer wraps the keys, then re-wraps them from the other KEK: both must give the answer.
+  // Under GCM that is the first key's; the others have other IVs.
+  Status expect_answer(Lanes* lanes) {
+    const std::size_t num_alike = answer_.algorithm == WrapAlgorithm::kGcm ? 1 : lanes->num;
+    const Bytes want = repeated(wrap_, num_alike);
+    restart_ivs();
+    REWRAP_TRY(tester_.expect_wrapped(lanes));
+    REWRAP_TRY(expect(std::equal(want.begin(), want.end(), lanes->wraps.begin())));
+    Lanes from = *lanes;
+    from.side = other_side_;
+    REWRAP_TRY(tester_.expect_wrapped(&from));
+    restart_ivs();
+    REWRAP_TRY(tester_.expect_rewrapped(from, lanes, false));
+    return expect(std::equal(want.begin(), want.end(), lanes->wraps.begin()));
+  }
+
+  // expect_aad_counts changes one bit of some keys' own additional data instead of their wraps.
+  Status expect_aad_counts(Lanes lanes) {
+    Bytes aads = repeated(aad_slot_, lanes.num);
+    for (std::size_t k = 0; k < lanes.num; ++k) {
+      if (!is_damaged_lane(k)) continue;
+      aads[k * aad_slot_.size() + k % kDekAadLen] ^= 0x10;
+      wipe(ByteSpan(lanes.keys).subspan(k * key_.size(), key_.size()));
+    }
+    lanes.aad = column(aads);
+    return tester_.expect_opened(lanes, true);
+  }
+
+  // The transforms keep the address of the source; the IVs of the answers come second.
+  void restart_ivs() { ivs_.emplace(kFixedField, kFirstNumber, kMaxGcmWraps); }
+
+  const DekAnswer& answer_;
+  Bytes key_;
+  Bytes wrap_;
+  Bytes prefix_ = from_hex(kDekAadPrefix);
+  Bytes aad_slot_ = from_hex(kDekAadSlot);
+  std::optional<IvSource> ivs_{std::in_place, kFixedField, kFirstNumber, kMaxGcmWraps};
+  WrapSide side_;
+  WrapSide other_side_;
+  Tester tester_;
+};
+
+Status run_dek_answer(const Implementation& implementation, const DekAnswer& answer) {
+  REWRAP_ASSIGN(const Kek kek, kek_from_hex(kKek256));
+  REWRAP_ASSIGN(const Kek other, kek_from_hex(kOtherKek256));
+  DekRun run(implementation, answer, kek, other);
+  for (const std::size_t num : kBatches) REWRAP_TRY(run.run(num));
+  return {};
+}
+
 }  // namespace
 
 Status self_test(const Implementation& implementation) {
   for (const KnownAnswer& answer : kAnswers) REWRAP_TRY(run_answer(implementation, answer));
   for (const GcmAnswer& answer : kGcmAnswers) REWRAP_TRY(run_gcm_answer(implementation, answer));
+  for (const DekAnswer& answer : kDekAnswers) REWRAP_TRY(run_dek_answer(implementation, answer));
   return {};
 }
 
