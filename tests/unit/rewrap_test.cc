@@ -124,7 +124,7 @@ class RewrapTest : public testing::TestWithParam<Case> {
       for (const std::size_t to_len : {16U, 24U, 32U}) {
         SCOPED_TRACE(testing::Message() << "KEK of " << from_len << " to KEK of " << to_len);
         const Bytes to_kek = random_.bytes(to_len);
-        to_wraps_ = wrap_all(to_algorithm_, to_kek, to_aad_, kToNumber, deks);
+        to_wraps_ = wrap_all(to_algorithm_, to_kek, to_aad(), kToNumber, deks);
         const Kek old_kek = make_kek(from_kek);
         const Kek new_kek = make_kek(to_kek);
         auto transform =
@@ -165,7 +165,7 @@ class RewrapTest : public testing::TestWithParam<Case> {
         Bytes(to_wraps_.begin(), to_wraps_.begin() + static_cast<std::ptrdiff_t>(num * to_len_)),
         Bytes(num, kIntact),
         {from_aad_, kAadLen, kAadStride},
-        {to_aad_, kAadLen, kAadStride}};
+        {to_aad(), kAadLen, kAadStride}};
   }
 
   // damage flips one random bit of key `k`'s wrap.
@@ -185,6 +185,10 @@ class RewrapTest : public testing::TestWithParam<Case> {
     return batch;
   }
 
+  // to_aad is the column of the new wraps: the very one of the old, as in a segment, or another.
+  // Kernels serve the former only.
+  [[nodiscard]] const Bytes& to_aad() const { return has_two_columns_ ? other_aad_ : from_aad_; }
+
   [[nodiscard]] bool may_be_in_place() const { return from_len_ == to_len_; }
 
   Implementation implementation_ = std::get<0>(GetParam());
@@ -197,7 +201,8 @@ class RewrapTest : public testing::TestWithParam<Case> {
   test::Random random_{dek_len_};
   Bytes prefix_ = random_.bytes(kAadLen);
   Bytes from_aad_ = random_.bytes(kMaxBatch * kAadStride);
-  Bytes to_aad_ = random_.bytes(kMaxBatch * kAadStride);
+  Bytes other_aad_ = random_.bytes(kMaxBatch * kAadStride);
+  bool has_two_columns_ = false;
   Bytes from_wraps_;
   Bytes to_wraps_;
   std::optional<IvSource> ivs_{std::in_place, kFixedField, kToNumber, kMaxGcmWraps};
@@ -264,6 +269,21 @@ TEST_P(RewrapTest, OneDamagedKeyAtEachPlace) {
   });
 }
 
+class RewrapTwoColumnsTest : public RewrapTest {
+ protected:
+  RewrapTwoColumnsTest() { has_two_columns_ = true; }
+};
+
+TEST_P(RewrapTwoColumnsTest, EachSideHasItsOwnAdditionalData) {
+  for_each_kek_pair([this](Transform* transform) {
+    for (const std::size_t num : {1U, 13U, 65U, 300U}) {
+      SCOPED_TRACE(testing::Message() << "batch of " << num);
+      expect_run(transform, first_damaged(num), 0, num % 2 == 0);
+      if (HasFatalFailure()) return;
+    }
+  });
+}
+
 // Pairs of KWP and GCM would be the same two transforms in a row as those of KW and GCM.
 constexpr Pair kPairs[] = {
     {WrapAlgorithm::kKw, WrapAlgorithm::kKw},  {WrapAlgorithm::kKw, WrapAlgorithm::kKwp},
@@ -275,6 +295,12 @@ INSTANTIATE_TEST_SUITE_P(Implementations, RewrapTest,
                                                             implementations().end()),
                                           testing::ValuesIn(kDekLens), testing::ValuesIn(kPairs)),
                          case_name);
+INSTANTIATE_TEST_SUITE_P(
+    Implementations, RewrapTwoColumnsTest,
+    testing::Combine(testing::ValuesIn(implementations().begin(), implementations().end()),
+                     testing::ValuesIn(kDekLens),
+                     testing::Values(Pair(WrapAlgorithm::kGcm, WrapAlgorithm::kGcm))),
+    case_name);
 
 }  // namespace
 }  // namespace rewrap

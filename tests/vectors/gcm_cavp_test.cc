@@ -34,6 +34,12 @@ std::size_t num_refused(const std::string& file) {
   return 0;
 }
 
+// How much of the additional data is the prefix. The kernels take whole blocks, of which the last
+// is a key's own: data of 16 and of 48 bytes can be cut so. The rest is halved.
+std::size_t prefix_len(std::size_t aad_len) {
+  return aad_len == 16 || aad_len == 48 ? aad_len - 16 : aad_len / 2;
+}
+
 // Alone, and in more copies than any kernel has lanes.
 constexpr std::size_t kBatches[] = {1, 67};
 
@@ -48,8 +54,8 @@ class GcmCavpTest : public testing::TestWithParam<Case> {
     record.resize(kGcmIvFieldLen);
     record.insert(record.end(), vector.ciphertext.begin(), vector.ciphertext.end());
     record.insert(record.end(), vector.tag.begin(), vector.tag.end());
-    // The first half of the additional data is the same for all, the rest stands once per key.
-    const ByteView prefix = ByteView(vector.aad).first(vector.aad.size() / 2);
+    // The first part of the additional data is the same for all, the rest stands once per key.
+    const ByteView prefix = ByteView(vector.aad).first(prefix_len(vector.aad.size()));
     const ByteView own = ByteView(vector.aad).subspan(prefix.size());
     const std::size_t key_len = vector.ciphertext.size();
     const WrapSide side{WrapAlgorithm::kGcm, &kek, {prefix, nullptr}};
