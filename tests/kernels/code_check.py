@@ -6,7 +6,8 @@
 LAYOUT is the program built from layout.cc. Every instruction of an object must be reached from its table, so that
 none goes unchecked. Rules, a finding each:
 
-  vector on the stack       keys and rows live in vector registers; a spill would leave them in ordinary memory
+  vector on the stack       keys and rows live in vector registers; a spill would leave them in ordinary memory (what is
+                            known to be public, such as a pointer or a counter, may go there)
   secret on the stack       the same for general registers
   branch, address           a conditional branch or a memory address depends on a secret
   division                  an operand is secret: division takes a time that depends on its operands
@@ -26,12 +27,23 @@ import taint
 # What is not named is public: numbers, and the addresses of buffers.
 STATE = taint.Value(False, "state", 0)
 SIDE = taint.Value(False, "side", 0)
+SCHEDULE = taint.Value(False, "schedule", 0)  # of GCM: nothing in it is public
+BATCH = taint.Value(False, "batch", 0)
 ARGUMENTS = {
-    "set_up": {"rdi": STATE, "rdx": SIDE, "rcx": SIDE},
-    "rewrap": {"rdi": STATE},
-    "wrap": {"rdi": STATE},
-    "unwrap": {"rdi": STATE},
-    "check": {"rdi": STATE},
+    "kw": {
+        "set_up": {"rdi": STATE, "rdx": SIDE, "rcx": SIDE},
+        "rewrap": {"rdi": STATE},
+        "wrap": {"rdi": STATE},
+        "unwrap": {"rdi": STATE},
+        "check": {"rdi": STATE},
+    },
+    "gcm": {
+        "set_up": {"rdi": SCHEDULE, "rdx": taint.Value(False, "shape", 0)},
+        "rewrap": {"rdi": SCHEDULE, "rsi": SCHEDULE, "rdx": BATCH},
+        "wrap": {"rdi": SCHEDULE, "rsi": BATCH},
+        "unwrap": {"rdi": SCHEDULE, "rsi": BATCH},
+        "check": {"rdi": SCHEDULE, "rsi": BATCH},
+    },
 }
 RULES = {
     "vector on the stack", "secret on the stack", "branch", "address", "division", "secret in a public field",
@@ -40,22 +52,25 @@ RULES = {
 
 
 def read_layout(program):
-    """({offset in the table: name}, {structure: [(offset, bytes)]})"""
+    """({kind of table: {offset in it: name}}, {structure: [(offset, bytes)]})"""
     entries, public_fields = {}, {}
     for line in objects.output_of(program).split("\n"):
         words = line.split()
         if words[:1] == ["entry"]:
-            entries[int(words[2])] = words[1]
+            entries.setdefault(words[1], {})[int(words[3])] = words[2]
         elif words[:1] == ["public"]:
             public_fields.setdefault(words[1], []).append((int(words[2]), int(words[3])))
-    if sorted(entries.values()) != sorted(ARGUMENTS) or set(public_fields) != {"state", "side"}:
+    names = {kind: set(table.values()) for kind, table in entries.items()}
+    expected = {kind: set(arguments) for kind, arguments in ARGUMENTS.items()}
+    if names != expected or set(public_fields) != {"state", "side", "batch", "shape"}:
         raise ValueError(f"unexpected layout: {entries}, {public_fields}")
     return entries, public_fields
 
 
 def check_object(path, layout):
     """(findings in order of address, number of instructions)"""
-    entries, public_fields = layout
+    kind = objects.table_kind(path)
+    entries, public_fields = layout[0][kind], layout[1]
     code = objects.disassemble(path)
     table = objects.table_entries(path)
     if sorted(table) != sorted(entries):
@@ -64,7 +79,7 @@ def check_object(path, layout):
         raise ValueError(f"{path}: code outside of .text is not followed")
     analysis = taint.Analysis(code, public_fields)
     for offset, name in entries.items():
-        analysis.run_entry(table[offset], ARGUMENTS[name])
+        analysis.run_entry(table[offset], ARGUMENTS[kind][name])
     findings = set(analysis.findings)
     for instruction in code:
         if instruction.address not in analysis.visited and not taint.is_padding(instruction):
@@ -136,6 +151,25 @@ CASES = (
      "volatile __m128i keep = _mm512_castsi512_si128(row(state)[0]); (void)keep;"),
     ("a spill for want of registers", {"vector on the stack"}, "", "",
      f"__m512i v = row(state)[0]; asm(\"\" : \"+v\"(v)); asm volatile(\"\" ::: {ALL_VECTORS}); row(state)[1] = v;"),
+    ("a public vector on the stack", set(), "", "",
+     "volatile __m512i keep = _mm512_set1_epi64(static_cast<long long>(num_keys)); (void)keep;"),
+    ("a selection by mask", set(), "", "",
+     "__m512i v = row(state)[0]; row(state)[1] = _mm512_maskz_mov_epi64(_mm512_testn_epi64_mask(v, v), v);"),
+    ("a branch on a public mask", set(), "", "",
+     "__mmask8 m = static_cast<__mmask8>(num_keys); asm volatile(\"\" : \"+k\"(m));"
+     "if (_kortestz_mask8_u8(m, m)) MARK;"),
+    ("a branch on a mask", {"branch"}, "", "",
+     "__m512i v = row(state)[0]; __mmask8 m = _mm512_testn_epi64_mask(v, v); if (_kortestz_mask8_u8(m, m)) MARK;"),
+    ("a branch on what a secret mask selects", {"branch"}, "", "",
+     "__m512i v = row(state)[0]; __m512i w = _mm512_maskz_set1_epi64(_mm512_testn_epi64_mask(v, v), 1);"
+     "asm(\"\" : \"+v\"(w)); if (_mm_cvtsi128_si64(_mm512_castsi512_si128(w)) != 0) MARK;"),
+    ("a branch on what a mask leaves in place", {"branch"}, "", "",
+     "__m512i w = _mm512_mask_set1_epi64(row(state)[0], static_cast<__mmask8>(num_keys), 1);"
+     "asm(\"\" : \"+v\"(w)); if (_mm_cvtsi128_si64(_mm512_castsi512_si128(w)) != 0) MARK;"),
+    ("a mask on the stack", {"secret on the stack"}, "", "",
+     "__m512i v = row(state)[0]; volatile __mmask8 keep = _mm512_testn_epi64_mask(v, v); (void)keep;"),
+    ("a store where a mask says", {"unknown instruction"}, "", "",
+     "__m512i v = row(state)[0]; _mm512_mask_storeu_epi64(out, _mm512_testn_epi64_mask(v, v), v);"),
     ("a spill in a helper's helper", {"vector on the stack"},
      "NOINLINE void deep(__m128i v) { volatile __m128i keep = v; (void)keep; }"
      "NOINLINE void helper(KwState* s) { deep(_mm512_castsi512_si128(row(s)[0])); FENCE; }",
@@ -196,7 +230,22 @@ MUTANTS = (
     ("kw_setup.h", "const __m128i words = _mm_set1_epi32(static_cast<int>(word));",
      "static const uint8_t kBox[256] = {1, 2}; if (word < 256) word = kBox[word & 255];"
      "const __m128i words = _mm_set1_epi32(static_cast<int>(word));", {"address"}),
+    ("vaes512_gcm.cc", "  return static_cast<__mmask8>((equal &",
+     "  if (equal != 0xff) asm volatile(\"nop\");  return static_cast<__mmask8>((equal &", {"branch"}),
+    ("vaes512_gcm.cc", "      clear_damaged(wraps.body, intact);",
+     "      if (intact != kAllIntact) { clear_damaged(wraps.body, intact); asm volatile(\"\"); }", {"branch"}),
+    ("vaes512_gcm.cc", "  const Quad wrong_tag =",
+     "  volatile Quad keep = tag_mask; (void)keep; const Quad wrong_tag =", {"vector on the stack"}),
+    ("vaes512_gcm.cc", "    apply(wraps.body, stream);\n    factor_body",
+     "    volatile Quad keep[4]; keep[batch.aad_stride & 3] = wraps.body.blocks[0];"
+     " apply(wraps.body, stream);\n    factor_body", {"vector on the stack", "lost stack address"}),
+    ("vaes512_gcm.cc", "  uint32_t bytes = _pdep",
+     "  __builtin_prefetch(verdicts + 64 * intact); uint32_t bytes = _pdep", {"address"}),
+    ("vaes512_gcm.cc", "  const size_t num_blocks = (shape.key_len",
+     "  if (kek[0] == 0) asm volatile(\"nop\"); const size_t num_blocks = (shape.key_len", {"branch"}),
 )  # fmt: skip
+
+MACHINES = {"vaes512.cc": objects.WIDEST, "vaes512_gcm.cc": objects.GCM}
 
 
 def rules_found(path, layout):
@@ -241,7 +290,7 @@ def self_test(layout, compiler):
         for file, old, new, expected in MUTANTS:
             mutate(folder, file, old, new)
             source = folder / "aesni" / (file if file.endswith(".cc") else "aesni.cc")
-            machine = objects.WIDEST if file == "vaes512.cc" else ("-maes", "-msse4.1")
+            machine = MACHINES.get(source.name, ("-maes", "-msse4.1"))
             objects.compile_object(compiler, source, folder / "mutant.o", machine, folder)
             failures += expect(f"a mutant of {file}", expected, folder / "mutant.o", layout, exact=False)
     tried = set().union(*(case[1] for case in CASES))

@@ -62,7 +62,21 @@ def table_entries(path):
     return entries
 
 
+def table_kind(path):
+    """kw or gcm: by the name of the table that an object exports."""
+    names = re.findall(r" [A-Z] \S*k\w+?(Kw|Gcm)E$", output_of("nm", "--defined-only", str(path)), re.MULTILINE)
+    if len(names) != 1:
+        raise ValueError(f"{path}: expected one table of kernels, found {names}")
+    return names[0].lower()
+
+
 WIDEST = ("-maes", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mvaes")
+
+# What vaes512_gcm.cc is compiled with.
+GCM = (
+    "-fno-schedule-insns2", "-fno-tree-loop-distribute-patterns", "-fno-reorder-blocks-and-partition",
+    "-fno-exceptions", "-fno-rtti", "-mpclmul", "-mbmi2", "-mvpclmulqdq", *WIDEST,
+)  # fmt: skip
 
 
 def compile_object(compiler, source, path, machine=WIDEST, root=ROOT):

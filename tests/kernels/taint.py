@@ -81,6 +81,7 @@ def general_registers():
 
 
 REGISTERS = general_registers()
+REGISTERS.update((f"k{index}", (f"k{index}", 8)) for index in range(8))
 for kind, len_ in (("xmm", 16), ("ymm", 32), ("zmm", 64)):
     for index in range(32):
         REGISTERS[f"{kind}{index}"] = (f"v{index}", len_)
@@ -93,6 +94,7 @@ CONDITIONS = "o|no|b|c|ae|nb|nc|e|z|ne|nz|be|na|a|nbe|s|ns|p|np|l|ge|le|g"
 JUMP = re.compile(rf"j({CONDITIONS})$")
 CMOV = re.compile(rf"cmov({CONDITIONS})[lqw]?$")
 SET = re.compile(rf"set({CONDITIONS})$")
+FLAGLESS = re.compile(r"(pext|pdep|rorx|sarx|shlx|shrx)[lq]?$")
 PADDING = re.compile(r"nop[lw]?$")
 PREFETCH = re.compile(r"prefetch\w+$")
 COMPARE = re.compile(r"(cmp|test|bt)[bwlq]?$")
@@ -104,13 +106,17 @@ UNARY = re.compile(r"(neg|not|inc|dec|bswap|shl|shr|sar)[bwlq]?$")
 WIDE = re.compile(r"i?(mul|div)[bwlq]?$")
 EXTEND = {"cltq": "rax", "cwtl": "rax", "cqto": "rdx", "cltd": "rdx"}
 VECTOR_MOVE = re.compile(r"v?(mov(dqa|dqu|aps|ups|apd|upd|ntdq|ntps|q|d)(8|16|32|64)?|lddqu)$")
-VECTOR_EXTRACT = re.compile(r"v?(pextr[bwdq]|extract(ps|[fi](128|32x4|64x2|32x8|64x4)))$")
-VECTOR_FLAGS = re.compile(r"v?(ptest|testp[sd])$")
+VECTOR_EXTRACT = re.compile(r"v?(pextr|extract[fi]?)([bwdq]|ps|128|32x4|64x2|32x8|64x4)$")
+EXTRACTED = {"b": 1, "w": 2, "d": 4, "q": 8, "ps": 4, "128": 16, "32x4": 16, "64x2": 16, "32x8": 32, "64x4": 32}
+VECTOR_FLAGS = re.compile(r"(v?(ptest|testp[sd])|k(or)?test[bwdq])$")
+MASK_MOVE = re.compile(r"kmov[bwdq]$")
+MASKED = re.compile(r"(?P<register>%[xyz]mm\d+|%k\d)\{(?P<mask>%k\d)\}(?P<zeroed>\{z\})?$")
 VECTOR = re.compile(
     r"v?(p?(xor|or|andn?)(ps|pd|d|q)?|aes(enc|dec)(last)?|aesimc|aeskeygenassist|shufp[sd]|pshuf(b|d|hw|lw)"
     r"|p(add|sub)[bwdq]|p(min|max)[us][bwdq]|ps(ll|rl|ra)[wdq]|ps(ll|rl)dq|punpck[lh](bw|wd|dq|qdq)|unpck[lh]p[sd]"
     r"|pbroadcast[bwdq]|broadcast[fi](128|32x[248]|64x[24])|pinsr[bwdq]|insert[fi](128|32x[48]|64x[24])"
-    r"|perm2[fi]128|shuf[fi](32x4|64x2)|palignr|pblend[wd]|pcmpeq[bwdq])$"
+    r"|pclmul([lh]q[lh]q)?dq|pternlog[dq]|ptestn?m[bwdq]|perm2[fi]128"
+    r"|shuf[fi](32x4|64x2)|palignr|pblend[wd]|pcmpeq[bwdq]|k(and|andn|or|xor|xnor|not|add|shiftl|shiftr)[bwdq])$"
 )
 
 
@@ -380,10 +386,8 @@ class Analysis:
             return
         address = self.accessed(operand, machine)
         if address.base == STACK:
-            if is_vector:
-                self.find("vector on the stack")
-            elif value.secret:
-                self.find("secret on the stack")
+            if value.secret:
+                self.find("vector on the stack" if is_vector else "secret on the stack")
             if address.offset is not None:
                 machine.store(address.offset, size, value)
         elif value.secret and self.overlaps_public_field(address, size):
@@ -401,16 +405,33 @@ class Analysis:
 
     def step(self, instruction, machine):
         name, operands = instruction.mnemonic, instruction.operands
+        masked = MASKED.match(operands[-1]) if operands else None
+        if masked:
+            return self.step_masked(name, [*operands[:-1], masked["register"]], masked, machine)
         if any("{" in operand or ":" in operand for operand in operands):
-            self.find("unknown instruction")  # masks, broadcasts and segments are not followed
-        elif is_padding(instruction) or name in ("endbr64", "vzeroupper"):
+            self.find("unknown instruction")  # masked stores, broadcasts and segments are not followed
+        elif is_padding(instruction) or name in ("endbr64", "vzeroupper", "sfence"):
             pass
+        elif name == "vzeroall":
+            machine.registers.update((f"v{index}", number(0)) for index in range(16))
         elif PREFETCH.match(name):
             if self.address_of(operands[0], machine).secret:
                 self.find("address")
         elif not self.step_general(name, operands, self.size_of(instruction), machine):
             if not self.step_vector(name, operands, machine):
                 self.find("unknown instruction")
+
+    def step_masked(self, name, operands, masked, machine):
+        """An instruction on registers of which a mask selects what is written."""
+        if any(self.register_of(operand) is None and not operand.startswith("$") for operand in operands):
+            return self.find("unknown instruction")  # which bytes of memory it touches depends on the mask
+        before = machine.registers[self.register_of(operands[-1])[0]]
+        if not self.step_vector(name, operands, machine):
+            return self.find("unknown instruction")
+        values = [self.read(operands[-1], machine), self.read(masked["mask"], machine)]
+        if not masked["zeroed"]:
+            values.append(before)
+        return self.write(operands[-1], mixed(*values), machine, 64, True)
 
     def step_general(self, name, operands, size, machine):
         """Does an instruction on general registers; False if it is none."""
@@ -443,6 +464,9 @@ class Analysis:
             self.step_wide(name, operands[0], size, machine)
         elif UNARY.match(name) and len(operands) == 1:
             self.result(name, mixed(self.read(operands[0], machine, size)), operands, size, machine)
+        elif FLAGLESS.match(name):
+            values = [self.read(operand, machine, size) for operand in operands[:-1]]
+            self.write(operands[-1], mixed(*values), machine, size)
         elif BINARY.match(name):
             self.step_binary(name, operands, size, machine)
         else:
@@ -515,18 +539,22 @@ class Analysis:
         sizes = [register[1] for register in map(self.register_of, operands) if register is not None]
         if VECTOR_FLAGS.match(name):
             machine.flags_secret = any([self.read(operand, machine, max(sizes)).secret for operand in operands])
+        elif MASK_MOVE.match(name):
+            size = {"b": 1, "w": 2, "d": 4, "q": 8}[name[-1]]
+            self.write(operands[1], mixed(self.read(operands[0], machine, size)), machine, size)
         elif VECTOR_MOVE.match(name) and len(operands) == 2:
             size = {"q": 8, "d": 4}.get(name[-1], min(sizes)) if re.match(r"v?mov[qd]$", name) else min(sizes)
             value = self.read(operands[0], machine, size)
             self.write(operands[1], value, machine, size, self.is_vector(operands[0]))
         elif VECTOR_EXTRACT.match(name):
             value = mixed(self.read(operands[1], machine))
-            self.write(operands[2], value, machine, 64, True)
+            self.write(operands[2], value, machine, EXTRACTED[VECTOR_EXTRACT.match(name).group(2)], True)
         elif VECTOR.match(name):
             # Without the VEX prefix the destination is a source too.
-            sources = operands[:-1] if name.startswith("v") else operands
+            overwrites = name.startswith(("v", "k")) and "ternlog" not in name
+            sources = operands[:-1] if overwrites else operands
             values = [self.read(operand, machine, max(sizes)) for operand in sources]
-            is_zero = re.match(r"v?p?(xor|sub)", name) and len(set(sources)) == 1
+            is_zero = re.match(r"(v?p?(xor|sub)|kxor)", name) and len(set(sources)) == 1
             self.write(operands[-1], number(0) if is_zero else mixed(*values), machine, 64, True)
         else:
             return False
