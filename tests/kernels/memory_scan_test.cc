@@ -189,8 +189,9 @@ class Search {
 };
 
 // wrapped_elsewhere has a child process make the keys and wrap them, so that they never exist in
-// this one.
-Bytes wrapped_elsewhere(WrapAlgorithm algorithm, std::size_t key_len, ByteView kek) {
+// this one. GCM has more on its side, and additional data.
+Bytes wrapped_elsewhere(WrapAlgorithm algorithm, std::size_t key_len, ByteView kek,
+                        const GcmSide& gcm = {}, const AadColumn& aad = {}) {
   const std::size_t len = kNumKeys * wrapped_len(algorithm, key_len);
   void* shared = mmap(nullptr, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED) return {};
@@ -207,8 +208,9 @@ Bytes wrapped_elsewhere(WrapAlgorithm algorithm, std::size_t key_len, ByteView k
     const Kek own_kek = test::make_kek(kek);
     Bytes verdicts(kNumKeys);
     auto wrapper = implementations().back().make(
-        {key_len, std::nullopt, WrapSide{algorithm, &own_kek}, false});
-    _exit(wrapper.ok() && wrapper.value()->run(keys, ByteSpan(wraps, len), verdicts).ok() ? 0 : 1);
+        {key_len, std::nullopt, WrapSide{algorithm, &own_kek, gcm}, false});
+    const Batch batch{keys, ByteSpan(wraps, len), verdicts, {}, aad};
+    _exit(wrapper.ok() && wrapper.value()->run(batch).ok() ? 0 : 1);
   }
   int status = -1;
   Bytes result;
@@ -222,6 +224,12 @@ Bytes wrapped_elsewhere(WrapAlgorithm algorithm, std::size_t key_len, ByteView k
 bool is_register_only(const Implementation& implementation) {
   const std::string name = implementation.name;
   return name == "vaes512" || name == "vaes256" || name == "aesni";
+}
+
+// is_register_only_gcm says the same of re-wraps from GCM to GCM: others open and wrap in two
+// steps.
+bool is_register_only_gcm(const Implementation& implementation) {
+  return std::string(implementation.name) == "vaes512";
 }
 
 // Worker runs a piece of work over and over in a thread of its own.
@@ -320,6 +328,54 @@ TEST_P(RegisterOnly, KeysAreNowhereInMemory) {
   }
 }
 
+// Gcm is a re-wrap of records with additional data of the shape that backups have.
+class Gcm : public MemoryScan {
+ protected:
+  static constexpr std::size_t kKeyLen = 32;
+  static constexpr std::size_t kAadLen = 16;
+
+  WrapSide side(const Kek& kek) { return {WrapAlgorithm::kGcm, &kek, {prefix_, &ivs_}}; }
+  [[nodiscard]] AadColumn column() const { return {aad_, kAadLen, kAadLen}; }
+  Bytes wraps() {
+    return wrapped_elsewhere(WrapAlgorithm::kGcm, kKeyLen, from_bytes_, {prefix_, &ivs_}, column());
+  }
+
+  const Bytes prefix_ = random_.bytes(16);
+  const Bytes aad_ = random_.bytes(kNumKeys * kAadLen);
+  IvSource ivs_{7, 0, kMaxGcmWraps};
+};
+
+class GcmRegisterOnly : public Gcm {};
+TEST_P(GcmRegisterOnly, KeysAreNowhereInMemory) {
+  const Bytes wraps = this->wraps();
+  ASSERT_FALSE(wraps.empty());
+  const auto rewrapper = this->rewrapper(kKeyLen, side(from_kek_), side(to_kek_));
+  const auto before = checker(kKeyLen, side(from_kek_));
+  const auto after = checker(kKeyLen, side(to_kek_));
+  Bytes out(wraps.size());
+  Bytes verdicts(kNumKeys);
+  Search search({kKeyLen});
+  scan_while(&search, [&] {
+    return before->run({wraps, {}, verdicts, column(), {}}).ok() && all_intact(verdicts) &&
+           rewrapper->run({wraps, out, verdicts, column(), column()}).ok() &&
+           all_intact(verdicts) && after->run({out, {}, verdicts, column(), {}}).ok() &&
+           all_intact(verdicts);
+  });
+}
+
+// expect_found scans while `work` runs in another thread, until keys are found.
+void expect_found(Search* search, const std::function<bool()>& work, int max_scans) {
+  Worker worker(work);
+  Scan scan;
+  int num_scans = 0;
+  while (scan.num_found == 0 && num_scans < max_scans) {
+    scan = search->run();
+    ++num_scans;
+  }
+  EXPECT_GT(worker.stop(), 0U);
+  EXPECT_GT(scan.num_found, 0U) << "after " << num_scans << " scans";
+}
+
 // Negative control: implementations that keep keys in memory while they work are caught at it by
 // the same search.
 class WithScratch : public MemoryScan {};
@@ -332,15 +388,24 @@ TEST_P(WithScratch, KeysInScratchAreFound) {
   Bytes verdicts(kNumKeys);
   Search search({32});
   expect_clean(search.run());
-  Worker worker([&] { return rewrapper->run(wraps, out, verdicts).ok() && all_intact(verdicts); });
-  Scan scan;
-  int num_scans = 0;
-  while (scan.num_found == 0 && num_scans < kMaxScansOfControl) {
-    scan = search.run();
-    ++num_scans;
-  }
-  EXPECT_GT(worker.stop(), 0U);
-  EXPECT_GT(scan.num_found, 0U) << "after " << num_scans << " scans";
+  expect_found(
+      &search, [&] { return rewrapper->run(wraps, out, verdicts).ok() && all_intact(verdicts); },
+      kMaxScansOfControl);
+}
+
+class GcmWithScratch : public Gcm {};
+TEST_P(GcmWithScratch, KeysInScratchAreFound) {
+  const Bytes wraps = this->wraps();
+  ASSERT_FALSE(wraps.empty());
+  const auto rewrapper = this->rewrapper(kKeyLen, side(from_kek_), side(to_kek_));
+  Bytes out(wraps.size());
+  Bytes verdicts(kNumKeys);
+  Search search({kKeyLen});
+  expect_clean(search.run());
+  const Batch batch{wraps, out, verdicts, column(), column()};
+  expect_found(
+      &search, [&] { return rewrapper->run(batch).ok() && all_intact(verdicts); },
+      kMaxScansOfControl);
 }
 
 // Negative control: what an unwrap gives out is all found, every semiblock of every key, and gone
@@ -363,18 +428,26 @@ TEST_P(AnyImplementation, OpenedKeysAreFound) {
   }
 }
 
-std::vector<Implementation> implementations_that(bool are_register_only) {
+std::vector<Implementation> implementations_that(bool (*is_so)(const Implementation&), bool are) {
   std::vector<Implementation> some;
   for (const Implementation& implementation : implementations()) {
-    if (is_register_only(implementation) == are_register_only) some.push_back(implementation);
+    if (is_so(implementation) == are) some.push_back(implementation);
   }
   return some;
 }
 
 INSTANTIATE_TEST_SUITE_P(Implementations, RegisterOnly,
-                         testing::ValuesIn(implementations_that(true)), test::implementation_name);
+                         testing::ValuesIn(implementations_that(is_register_only, true)),
+                         test::implementation_name);
+INSTANTIATE_TEST_SUITE_P(Implementations, GcmRegisterOnly,
+                         testing::ValuesIn(implementations_that(is_register_only_gcm, true)),
+                         test::implementation_name);
+INSTANTIATE_TEST_SUITE_P(Implementations, GcmWithScratch,
+                         testing::ValuesIn(implementations_that(is_register_only_gcm, false)),
+                         test::implementation_name);
 INSTANTIATE_TEST_SUITE_P(Implementations, WithScratch,
-                         testing::ValuesIn(implementations_that(false)), test::implementation_name);
+                         testing::ValuesIn(implementations_that(is_register_only, false)),
+                         test::implementation_name);
 REWRAP_FOR_EACH_IMPLEMENTATION(AnyImplementation);
 
 }  // namespace
