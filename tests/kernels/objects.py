@@ -81,6 +81,6 @@ GCM = (
 
 def compile_object(compiler, source, path, machine=WIDEST, root=ROOT):
     """Compiles a kernel as aesni/CMakeLists.txt does, with the headers below `root`."""
-    flags = ["-std=c++20", "-O3", "-fPIC", "-fno-tree-vectorize", "-mno-stv", "-fno-jump-tables", "-fno-reorder-blocks-and-partition",
-             "-fno-stack-protector", "-mprfchw"]
+    flags = ["-std=c++20", "-O3", "-fPIC", "-fno-tree-vectorize", "-mno-stv", "-fno-jump-tables",
+             "-fno-reorder-blocks-and-partition", "-fno-stack-protector", "-mprfchw"]
     subprocess.run([compiler, *flags, *machine, f"-I{root}", "-c", str(source), "-o", str(path)], check=True)
