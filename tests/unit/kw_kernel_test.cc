@@ -1,6 +1,7 @@
 // What the fused key wrap leaves behind. What it computes is tested through its implementations.
 #include <gtest/gtest.h>
 
+#include <ostream>
 #include <string>
 
 #include "aesni/kernels.h"
@@ -17,6 +18,16 @@ struct Tried {
   const aesni::KwKernel* kernel;
   std::size_t first_register;  // from here on they must be clear
 };
+void PrintTo(const Tried& tried, std::ostream* out) { *out << tried.name; }
+
+// Registers below 16 serve a sanitizer too, between the kernel and the look at them.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr Tried kTried[] = {{"vaes512", &aesni::kVaes512Kw, 16}};
+#else
+constexpr Tried kTried[] = {{"vaes512", &aesni::kVaes512Kw, 4},
+                            {"vaes256", &aesni::kVaes256Kw, 4},
+                            {"aesni", &aesni::kAesniKw, 4}};
+#endif
 
 class KwKernelTest : public testing::TestWithParam<Tried> {
  protected:
@@ -57,11 +68,7 @@ TEST_P(KwKernelTest, NoSecretStaysInVectorRegisters) {
 }
 
 std::string kernel_name(const testing::TestParamInfo<Tried>& info) { return info.param.name; }
-INSTANTIATE_TEST_SUITE_P(Kernels, KwKernelTest,
-                         testing::Values(Tried{"vaes512", &aesni::kVaes512Kw, 4},
-                                         Tried{"vaes256", &aesni::kVaes256Kw, 4},
-                                         Tried{"aesni", &aesni::kAesniKw, 4}),
-                         kernel_name);
+INSTANTIATE_TEST_SUITE_P(Kernels, KwKernelTest, testing::ValuesIn(kTried), kernel_name);
 
 }  // namespace
 }  // namespace rewrap
