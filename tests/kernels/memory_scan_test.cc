@@ -18,13 +18,13 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <cinttypes>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <functional>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <unordered_set>
@@ -80,13 +80,15 @@ std::vector<Mapping> readable_mappings() {
   std::vector<Mapping> mappings;
   std::ifstream maps("/proc/self/maps");
   for (std::string line; std::getline(maps, line);) {
+    std::istringstream fields(line);
     Mapping mapping;
-    char mode[5] = "";
-    int name_at = 0;
-    const int num = std::sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64 " %4s %*s %*s %*s %n",
-                                &mapping.begin, &mapping.end, mode, &name_at);
-    if (num != 3 || mode[0] != 'r') continue;
-    mapping.name = line.substr(static_cast<std::size_t>(name_at));
+    char dash = 0;
+    std::string mode;
+    std::string skipped;  // offset, device, inode
+    fields >> std::hex >> mapping.begin >> dash >> mapping.end >> mode >> skipped >> skipped >>
+        skipped;
+    if (fields.fail() || mode[0] != 'r') continue;
+    std::getline(fields >> std::ws, mapping.name);
     mappings.push_back(std::move(mapping));
   }
   return mappings;
