@@ -9,9 +9,11 @@
 
 namespace rewrap::test {
 
-// vector_registers_are_zero looks at the registers from number `first` on. Those below 16 serve the
-// C++ library too: ask for them only straight after the call, and not for the first few.
-inline bool vector_registers_are_zero(std::size_t first) {
+// vector_registers_are_zero looks at the first `len` bytes of the registers `first` to `end` - 1.
+// Those below 16 serve the C++ library too: ask for them only straight after the call, and not for
+// the first few.
+inline bool vector_registers_are_zero(std::size_t first, std::size_t end = 32,
+                                      std::size_t len = 64) {
   constexpr std::size_t kRegisterLen = 64;
   std::array<std::uint8_t, 32 * kRegisterLen> bytes;
   asm volatile(
@@ -21,8 +23,11 @@ inline bool vector_registers_are_zero(std::size_t first) {
       :
       : "r"(bytes.data())
       : "memory");
-  return std::all_of(bytes.begin() + static_cast<std::ptrdiff_t>(first * kRegisterLen), bytes.end(),
-                     [](std::uint8_t b) { return b == 0; });
+  for (std::size_t i = first; i < end; ++i) {
+    const auto* at = bytes.data() + i * kRegisterLen;
+    if (std::any_of(at, at + len, [](std::uint8_t b) { return b != 0; })) return false;
+  }
+  return true;
 }
 
 }  // namespace rewrap::test
