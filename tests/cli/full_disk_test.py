@@ -35,7 +35,7 @@ class FullDisk(CliTest):
     """A rekey whose writes fail from some moment on."""
 
     COUNT = 20_000
-    REKEY = ("rekey", "k", "--rate", 100_000)
+    REKEY = ("rekey", "k", "--rate", 30_000)  # slow enough for many commits, however fast the machine
 
     def setUp(self):
         super().setUp()
@@ -100,7 +100,7 @@ class FullDisk(CliTest):
     def test_a_write_of_which_only_a_part_fits(self):
         """LMDB takes that for a failing disk, which is as safe."""
         size = (self.store / "data.mdb").stat().st_size
-        self.assertRegex(self.limited(self.REKEY, size + 5000).stderr, "the disk is full|Input/output error")
+        self.assertRegex(self.limited(("rekey", "k"), size + 5000).stderr, "the disk is full|Input/output error")
         self.check_nothing_lost()
 
     def test_an_export_that_does_not_fit(self):
@@ -113,7 +113,7 @@ class FullDisk(CliTest):
         self.run_argv(self.strace([f"-etrace={calls}"], *self.REKEY))
         trace = pathlib.Path(self.dir / "strace").read_text()
         commits, unsynced = unsynced_commits(trace)
-        self.assertGreaterEqual(commits, 4, trace)
+        self.assertGreaterEqual(commits, 3, trace)  # start, one group at least, finish
         self.assertEqual(unsynced, [], trace)
         # Negative control: the same trace without its syncs, or with the meta pages written through a plain descriptor.
         without_syncs = "\n".join(line for line in trace.splitlines() if "fdatasync(" not in line)
