@@ -94,7 +94,7 @@ class FullDisk(CliTest):
 
     def test_the_limit_on_file_size(self):
         size = (self.store / "data.mdb").stat().st_size
-        self.assertIn("the disk is full", self.limited(self.REKEY, size).stderr)
+        self.assertIn("the disk is full", self.limited(("rekey", "k"), size).stderr)
         self.check_nothing_lost()
 
     def test_a_write_of_which_only_a_part_fits(self):
