@@ -16,8 +16,10 @@ namespace rewrap {
 // SecretBuffer owns `size()` bytes in a mapping of its own with a guard page on either side:
 // memfd_secret where the kernel has it (other processes and the kernel's own mappings cannot read
 // it), else locked anonymous memory with DONTDUMP and WIPEONFORK. One mapping per buffer because
-// mlock does not nest: unlocking one buffer must never unlock its page-mates. Meant for keys and
-// batch scratch, not for millions of small objects (making one costs about 50 us).
+// mlock does not nest: unlocking one buffer must never unlock its page-mates. A released mapping
+// may wait for the next buffer of its size: wiped, locked and closed to every access, up to 1 MiB
+// of them in all. Meant for keys and batch scratch, not for millions of small objects (making one
+// costs a few us, or about 100 us where none waits).
 class SecretBuffer {
  public:
   SecretBuffer() = default;  // empty; size() == 0

@@ -7,7 +7,7 @@ import unittest
 from support import DEK_LENS, DONE, FAILED, MANY, CliTest, SoftHsm, random_deks, wrap_all
 
 KILLED = -signal.SIGKILL
-WRITES = "pwrite64,pwritev,pwritev2,writev,fdatasync,fsync,msync,ftruncate"
+WRITES = ("pwrite64", "pwritev", "pwritev2", "writev", "fdatasync", "fsync", "msync", "ftruncate")
 
 
 class KillTest(CliTest):
@@ -104,26 +104,35 @@ class KillAtRandomOfGcm(KillAtRandomTest):
 
 
 class KillAtEveryWrite(KillTest):
-    """kill -9 at the first write or sync of a run, at the second, and so on until a run gets through."""
+    """kill -9 at the first write or sync of the store's files and folders, at the second, and so on to the last."""
 
     COUNT = 20_000
 
     def runs_killed_at(self, words):
-        """Yields before each run the function that makes it; ends behind the first that was not killed."""
-        for number in itertools.count(1):
-            argv = self.strace([f"-einject={WRITES}:signal=KILL:when={number}"], *words(number))
-            code = self.run_argv(argv, expect=(DONE, KILLED, 128 + signal.SIGKILL)).code
-            yield number
-            if code == DONE:
-                break
-        self.assertGreater(number, 8, "too few writes for a test")
+        """Yields what each run was killed at, behind it. strace counts the calls of each kind and thread for itself."""
+        num_kills = 0
+        for call in WRITES:
+            for number in itertools.count(1):
+                argv = words(f"{call}{number}")
+                paths = (self.store / "data.mdb", self.store / "lock.mdb", self.store, self.dir)
+                rules = [word for path in paths for word in ("-P", str(path))]
+                argv = self.strace([*rules, f"-einject={call}:signal=KILL:when={number}"], *argv)
+                code = self.run_argv(argv, expect=(DONE, KILLED, 128 + signal.SIGKILL)).code
+                yield f"{call} {number}"
+                if code == DONE:
+                    break
+                num_kills += 1
+        self.assertGreater(num_kills, 8, "too few writes for a test")
 
     def test_a_rekey_killed_at_every_write(self):
         self.make_keyset("k", self.COUNT)
         self.before = self.fingerprint()
-        for number in self.runs_killed_at(lambda _: ("rekey", "k", "--rate", 100_000)):
-            self.check_nothing_lost(f"killed at write {number}")
+        num_mixed = 0
+        for what in self.runs_killed_at(lambda _: ("rekey", "k", "--rate", 30_000)):
+            num_mixed += self.is_mixed()
+            self.check_nothing_lost(f"killed at {what}")
             self.finish_rekey()
+        self.assertGreater(num_mixed, 3, "the rekey was met in the middle")
 
     def test_an_import_killed_at_every_write_is_finished_by_skip_existing(self):
         kek, uri = self.make_kek()
@@ -131,21 +140,22 @@ class KillAtEveryWrite(KillTest):
         path = self.write_lines("in.jsonl", wrap_all(deks, kek))
         counts = set()
 
-        def words(number):
-            self.make_keyset(f"k{number}")
-            return ("import", f"k{number}", path, "--from-kek", uri)
+        def words(run):
+            self.name = f"k-{run}"
+            self.make_keyset(self.name)
+            return ("import", self.name, path, "--from-kek", uri)
 
-        for number in self.runs_killed_at(words):
-            name = f"k{number}"
-            counts.add(sum(self.census(name).values()))
-            self.check_verify(max(counts), name)
-            self.rewrap("import", name, path, "--from-kek", uri, "--skip-existing")
-            self.assertEqual(self.opened(name), deks)
+        for what in self.runs_killed_at(words):
+            num_deks = sum(self.census(self.name).values())
+            counts.add(num_deks)
+            self.check_verify(num_deks, self.name)
+            self.rewrap("import", self.name, path, "--from-kek", uri, "--skip-existing")
+            self.assertEqual(self.opened(self.name), deks, f"killed at {what}")
         self.assertGreater(len(counts), 3, "the import was met in the middle")
 
     def test_a_store_killed_while_it_is_made(self):
-        def words(number):
-            self.store = self.dir / f"store{number}"
+        def words(run):
+            self.store = self.dir / f"store-{run}"
             return ("keyset", "create", "k", "--root", self.root)
 
         for _ in self.runs_killed_at(words):
@@ -153,7 +163,6 @@ class KillAtEveryWrite(KillTest):
                 self.rewrap("keyset", "create", "k", "--root", self.root)
             self.rewrap("dek", "generate", "k", "--count", 3)
             self.check_verify(3)
-
 
 
 if __name__ == "__main__":

@@ -253,17 +253,75 @@ TEST(SecretBufferDeathTest, AShortBufferEndsWithin64BytesOfItsGuardPage) {
   EXPECT_DEATH(read_byte(bytes.data() - kPageLen), "");
 }
 
-TEST(SecretBuffer, IsUnmappedWhenReleased) {
-  std::uint8_t* page = nullptr;
+// released gives the address of a buffer that was full of `byte` and is no more.
+std::uint8_t* released(std::size_t len, std::uint8_t byte) {
+  auto buffer = SecretBuffer::create(len);
+  if (!buffer.ok()) return nullptr;
+  const ByteSpan bytes = buffer->expose_secret();
+  std::fill(bytes.begin(), bytes.end(), byte);
+  return bytes.data();
+}
+
+TEST(SecretBuffer, ALargeOneIsUnmappedWhenReleased) {
+  constexpr std::size_t kLen = std::size_t{4} << 20;
+  std::uint8_t* page = released(kLen, 1);
+  ASSERT_NE(page, nullptr);
   unsigned char resident = 0;
-  {
-    auto buffer = SecretBuffer::create(kPageLen);
-    ASSERT_OK(buffer);
-    page = buffer->expose_secret().data();
-    EXPECT_EQ(mincore(page, kPageLen, &resident), 0);
-  }
   EXPECT_EQ(mincore(page, kPageLen, &resident), -1);
   EXPECT_EQ(errno, ENOMEM);
+}
+
+TEST(SecretBufferDeathTest, IsOutOfReachWhenReleased) {
+  std::uint8_t* address = released(kPageLen, 0x5a);
+  ASSERT_NE(address, nullptr);
+  const Mapping mapping = mapping_of(address);
+  EXPECT_FALSE(mapping.has("rd") || mapping.has("wr") || mapping.has("ex")) << mapping.flags;
+  EXPECT_DEATH(read_byte(address), "");
+}
+
+// What a buffer held is gone before its memory serves the next.
+TEST(SecretBuffer, IsZeroWhenItsMemoryServesAgain) {
+  std::uint8_t* first = released(kPageLen + 100, 0x5a);
+  auto buffer = SecretBuffer::create(2 * kPageLen);  // of the same pages, the whole of them
+  ASSERT_OK(buffer);
+  const ByteView bytes = buffer->expose_secret();
+  ASSERT_TRUE(bytes.data() <= first && first < bytes.data() + bytes.size()) << "other memory";
+  EXPECT_TRUE(std::all_of(bytes.begin(), bytes.end(), [](std::uint8_t b) { return b == 0; }));
+}
+
+// A child inherits what its parent released, if at all, without the lock.
+int child_gets_locked_memory(bool memfd_secret) {
+  if (!memfd_secret && !without_memfd_secret()) return kCannotTell;
+  if (released(kPageLen, 0x33) == nullptr) return kCannotTell;
+  return run_in_child([] {
+    auto buffer = SecretBuffer::create(kPageLen);
+    if (!buffer.ok()) return kCannotTell;
+    const Mapping mapping = mapping_of(buffer->expose_secret().data());
+    return yes_or_no(mapping.has("lo") && mapping.has("dd"));
+  });
+}
+
+TEST(SecretBuffer, AForkedChildDoesNotTakeWhatItsParentReleased) {
+  if (!kMlockWorks) GTEST_SKIP() << "mlock does nothing under this sanitizer";
+  for (const bool memfd_secret : {true, false})
+    EXPECT_EQ(run_in_child([=] { return child_gets_locked_memory(memfd_secret); }), kYes);
+}
+
+// Released memory stays locked, but not at the cost of a buffer that is wanted.
+int gets_the_room_of_released_buffers(bool memfd_secret) {
+  const rlimit limit{64 << 10, 64 << 10};
+  if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0) return kCannotTell;
+  if (geteuid() == 0 && setresuid(kUnprivilegedUser, kUnprivilegedUser, kUnprivilegedUser) != 0)
+    return kCannotTell;
+  if (!memfd_secret && !without_memfd_secret()) return kCannotTell;
+  if (released(48 << 10, 0x11) == nullptr) return kCannotTell;
+  return yes_or_no(SecretBuffer::create(56 << 10).ok());
+}
+
+TEST(SecretBuffer, ReleasedMemoryMakesRoom) {
+  if (!kMlockWorks) GTEST_SKIP() << "mlock does nothing under this sanitizer";
+  for (const bool memfd_secret : {true, false})
+    EXPECT_EQ(run_in_child([=] { return gets_the_room_of_released_buffers(memfd_secret); }), kYes);
 }
 
 TEST(SecretBuffer, MovedFromIsEmpty) {
@@ -287,8 +345,7 @@ TEST(SecretBuffer, MoveAssignmentReleasesWhatWasThere) {
   EXPECT_EQ(target.expose_secret()[0], 4);
   // NOLINTNEXTLINE(bugprone-use-after-move): as above
   EXPECT_TRUE(source.empty());
-  unsigned char resident = 0;
-  EXPECT_EQ(mincore(old_page, kPageLen, &resident), -1);
+  EXPECT_FALSE(mapping_of(old_page).has("rd"));
   SecretBuffer& itself = target;
   target = std::move(itself);
   EXPECT_EQ(target.size(), 10U);
