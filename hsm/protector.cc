@@ -92,6 +92,14 @@ const char* mechanism_name(Mechanism mechanism) {
   switch (mechanism) {
     case Mechanism::kAesKeyWrap:
       return "AES-KW (RFC 3394)";
+    case Mechanism::kAesGcm:
+      return "AES-GCM";
+    case Mechanism::kRsaOaep:
+      return "RSA-OAEP";
+    case Mechanism::kTpm2Seal:
+      return "TPM 2.0 sealed object";
+    case Mechanism::kTokenKey:
+      return "key in the token";
   }
   return "unknown";
 }
@@ -122,12 +130,13 @@ Result<Protector> decode_protector(ByteView stored) {
   protector.key_ref = in.text(kMaxKeyRefLen);
   const ByteView blob = in.field(kMaxBlobLen);
   const ByteView canary = in.field(kMaxBlobLen);
-  const bool known = mechanism == static_cast<std::uint8_t>(Mechanism::kAesKeyWrap);
+  const bool known = mechanism >= static_cast<std::uint8_t>(Mechanism::kAesKeyWrap) &&
+                     mechanism <= static_cast<std::uint8_t>(Mechanism::kTokenKey);
   if (!in.done() || format != kStoredFormat || !known) {
     return Status(Errc::kCorruption, "the stored protector is damaged",
                   "restore it from a copy of the store");
   }
-  protector.mechanism = Mechanism::kAesKeyWrap;
+  protector.mechanism = static_cast<Mechanism>(mechanism);
   protector.blob.assign(blob.begin(), blob.end());
   protector.canary.assign(canary.begin(), canary.end());
   return protector;

@@ -14,17 +14,21 @@
 
 namespace rewrap {
 
-// Mechanism is how the root key wraps the KEK. The values are stored: never renumber.
+// Mechanism is how the root guards the KEK. The values are stored: never renumber.
 enum class Mechanism : std::uint8_t {
   kAesKeyWrap = 1,  // RFC 3394, PKCS#11 CKM_AES_KEY_WRAP
+  kAesGcm = 2,      // AES-GCM under the root key: IV (12 bytes), ciphertext, tag (16 bytes)
+  kRsaOaep = 3,     // RSAES-OAEP (RFC 8017) with SHA-1 and MGF1-SHA1, to the root's RSA key
+  kTpm2Seal = 4,    // a sealed data object of a TPM 2.0
+  kTokenKey = 5,    // the KEK is itself a key of the token, and stays there
 };
 
 // mechanism_name gives the standard's name, e.g. "AES-KW (RFC 3394)".
 const char* mechanism_name(Mechanism mechanism);
 
 // root_keeps_state says whether a root itself keeps something for each protector of this mechanism,
-// which Root::destroy then has to remove. A wrapped blob is all there is of a KEK under AES-KW.
-constexpr bool root_keeps_state(Mechanism mechanism) { return mechanism != Mechanism::kAesKeyWrap; }
+// which Root::destroy then has to remove. Elsewhere the blob is all there is of a KEK.
+constexpr bool root_keeps_state(Mechanism mechanism) { return mechanism == Mechanism::kTokenKey; }
 
 struct Protector {
   std::string root_uri;  // as given by the operator; never holds a PIN

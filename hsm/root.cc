@@ -33,7 +33,28 @@ Status check_uri(const std::string& uri) {
   return {Errc::kInvalidArgument, "the root's URI is longer than 2048 bytes"};
 }
 
+Status stays_on_host() {
+  return {Errc::kUnsupported, "this kind of root holds no KEKs of its own",
+          "use --custody host, or a pkcs11: root"};
+}
+
 }  // namespace
+
+Result<Protector> Root::protect(const SecretBuffer& /*kek*/, ByteView /*context*/) {
+  return Status(Errc::kUnsupported, "this kind of root does not take a KEK that exists already");
+}
+
+Result<ProtectedTokenKek> Root::create_in_token(TokenCustody /*custody*/, std::size_t /*kek_len*/,
+                                                ByteView /*context*/) {
+  return stays_on_host();
+}
+
+Result<std::shared_ptr<TokenKek>> Root::open_in_token(const Protector& /*protector*/,
+                                                      ByteView /*context*/) {
+  return stays_on_host();
+}
+
+Status Root::activate(const Protector& /*protector*/) { return {}; }
 
 Result<std::unique_ptr<Root>> open_root(const std::string& uri, const RootOptions& options) {
   REWRAP_TRY(check_uri(uri));

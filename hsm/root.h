@@ -14,6 +14,7 @@
 #include "engine/base/secret_buffer.h"
 #include "engine/base/status.h"
 #include "hsm/protector.h"
+#include "hsm/token_kek.h"
 
 namespace rewrap {
 
@@ -31,6 +32,12 @@ struct RootOptions {
 struct ProtectedKek {
   Protector protector;
   SecretBuffer kek;
+};
+
+// A KEK that was made inside a token and stays there.
+struct ProtectedTokenKek {
+  Protector protector;
+  std::shared_ptr<TokenKek> kek;
 };
 
 // One line of what a root can do, found by doing it.
@@ -66,6 +73,24 @@ class Root {
   //         kDenied       the canary does not open either: another key under the same name
   //         kUnavailable  the root cannot be reached
   virtual Result<SecretBuffer> open(const Protector& protector, ByteView context) = 0;
+
+  // protect makes a protector for a KEK that exists already (16, 24 or 32 bytes), and opens it again
+  // before it gives it out. Errors: as create.
+  virtual Result<Protector> protect(const SecretBuffer& kek, ByteView context);
+
+  // create_in_token and open_in_token do what create and open do for a KEK that never leaves the
+  // token. The KEK keeps the connection to the token alive, and may outlive the Root.
+  // Errors: as create and open; kUnsupported if this kind of root, or this token, cannot; hint says
+  // what is missing.
+  virtual Result<ProtectedTokenKek> create_in_token(TokenCustody custody, std::size_t kek_len,
+                                                    ByteView context);
+  virtual Result<std::shared_ptr<TokenKek>> open_in_token(const Protector& protector,
+                                                          ByteView context);
+
+  // activate makes protectors that were made for a coming state of the root valid, and those of the
+  // state before dead (a TPM's counter). Called when they are durably stored; does nothing if it
+  // was done before, or if the root has no such state.
+  virtual Status activate(const Protector& protector);
 
   // destroy removes whatever the root itself keeps for this protector (roots that keep nothing
   // succeed at once). The root key stays.
