@@ -34,8 +34,13 @@ class EcbCipher {
 // is wiped then.
 Result<std::unique_ptr<EcbCipher>> make_openssl_ecb(const Kek& kek);
 
-// make_token_ecb runs inside a token (WrappingAccess::kBulkEcb); `key` must outlive it.
+// make_token_ecb runs inside a token: under somebody else's key (WrappingAccess::kBulkEcb), which
+// must outlive it, or under a KEK of ours (TokenCustody::kKekInToken), which it keeps.
 std::unique_ptr<EcbCipher> make_token_ecb(WrappingKey* key);
+std::unique_ptr<EcbCipher> make_token_ecb(std::shared_ptr<TokenKek> kek);
+
+// make_ecb runs wherever the KEK is. Errors: kUnsupported if its token lets it wrap keys only.
+Result<std::unique_ptr<EcbCipher>> make_ecb(const Kek& kek);
 
 }  // namespace rewrap
 

@@ -7,7 +7,8 @@
 namespace rewrap {
 namespace {
 
-constexpr std::size_t kMaxScratchLen = std::size_t{128} << 10;
+// 2,048 lanes of 64-byte keys, which is what a token gets per call.
+constexpr std::size_t kMaxScratchLen = std::size_t{160} << 10;
 
 std::uint64_t to_be(std::uint64_t v) { return __builtin_bswap64(v); }
 
@@ -157,41 +158,62 @@ class StepSliced final : public Transform {
   // W, SP 800-38F §6.1 Algorithm 1. Step t = n*j + i encrypts A || R_i; then A ^= t.
   Status apply_w(EcbCipher& cipher, std::size_t lanes) {
     if (n_ == 1) return single_block(cipher, lanes, /*encrypt=*/true);
-    for (std::size_t t = 1; t <= 6 * n_; ++t) {
-      std::uint64_t* r = row((t - 1) % n_ + 1);
-      for (std::size_t k = 0; k < lanes; ++k) blocks_[k].r = r[k];
+    const std::size_t last = 6 * n_;
+    take_semiblock(row_of_step(1), 0, lanes);
+    for (std::size_t t = 1; t < last; ++t) {
       REWRAP_TRY(cipher.encrypt(block_bytes(lanes)));
-      const std::uint64_t counter = to_be(t);
-      for (std::size_t k = 0; k < lanes; ++k) {
-        blocks_[k].a ^= counter;
-        r[k] = blocks_[k].r;
-      }
+      swap_semiblocks(row_of_step(t), row_of_step(t + 1), to_be(t), lanes);
     }
+    REWRAP_TRY(cipher.encrypt(block_bytes(lanes)));
+    put_semiblock(row_of_step(last), to_be(last), lanes);
     return {};
   }
 
   // W^-1, SP 800-38F §6.1 Algorithm 2: the same steps backwards.
   Status invert_w(EcbCipher& cipher, std::size_t lanes) {
     if (n_ == 1) return single_block(cipher, lanes, /*encrypt=*/false);
-    for (std::size_t t = 6 * n_; t >= 1; --t) {
-      std::uint64_t* r = row((t - 1) % n_ + 1);
-      const std::uint64_t counter = to_be(t);
-      for (std::size_t k = 0; k < lanes; ++k) {
-        blocks_[k].a ^= counter;
-        blocks_[k].r = r[k];
-      }
+    const std::size_t last = 6 * n_;
+    take_semiblock(row_of_step(last), to_be(last), lanes);
+    for (std::size_t t = last; t > 1; --t) {
       REWRAP_TRY(cipher.decrypt(block_bytes(lanes)));
-      for (std::size_t k = 0; k < lanes; ++k) r[k] = blocks_[k].r;
+      swap_semiblocks(row_of_step(t), row_of_step(t - 1), to_be(t - 1), lanes);
     }
+    REWRAP_TRY(cipher.decrypt(block_bytes(lanes)));
+    put_semiblock(row_of_step(1), 0, lanes);
     return {};
   }
 
   // A KWP key of at most 8 bytes is one plain block (SP 800-38F §6.3, RFC 5649 §4.1).
   Status single_block(EcbCipher& cipher, std::size_t lanes, bool encrypt) {
-    for (std::size_t k = 0; k < lanes; ++k) blocks_[k].r = row(1)[k];
+    take_semiblock(row(1), 0, lanes);
     REWRAP_TRY(encrypt ? cipher.encrypt(block_bytes(lanes)) : cipher.decrypt(block_bytes(lanes)));
-    for (std::size_t k = 0; k < lanes; ++k) row(1)[k] = blocks_[k].r;
+    put_semiblock(row(1), 0, lanes);
     return {};
+  }
+
+  [[nodiscard]] std::uint64_t* row_of_step(std::size_t t) const { return row((t - 1) % n_ + 1); }
+
+  // What is done between two calls of the cipher is done in one pass: a token stands idle meanwhile.
+  // `counter` is added to A.
+  void take_semiblock(const std::uint64_t* from, std::uint64_t counter, std::size_t lanes) {
+    for (std::size_t k = 0; k < lanes; ++k) {
+      blocks_[k].a ^= counter;
+      blocks_[k].r = from[k];
+    }
+  }
+  void put_semiblock(std::uint64_t* to, std::uint64_t counter, std::size_t lanes) {
+    for (std::size_t k = 0; k < lanes; ++k) {
+      blocks_[k].a ^= counter;
+      to[k] = blocks_[k].r;
+    }
+  }
+  void swap_semiblocks(std::uint64_t* to, const std::uint64_t* from, std::uint64_t counter,
+                       std::size_t lanes) {
+    for (std::size_t k = 0; k < lanes; ++k) {
+      blocks_[k].a ^= counter;
+      to[k] = blocks_[k].r;
+      blocks_[k].r = from[k];
+    }
   }
 
   ByteSpan block_bytes(std::size_t lanes) {

@@ -5,6 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "engine/in_token.h"
+#include "engine/make_transform.h"
 #include "engine/step_sliced.h"
 #include "engine/two_step.h"
 
@@ -36,18 +38,19 @@ class UnwrapKeyTransform final : public Transform {
   std::size_t dek_len_;
 };
 
-// then_wrap lets `implementation` wrap on the host what `unwrap` opens.
+// then_wrap wraps what `unwrap` opens.
 Result<std::unique_ptr<Transform>> then_wrap(const Implementation& implementation,
                                              std::unique_ptr<Transform> unwrap, WrapSide to) {
   auto ivs = std::make_unique<RunIvs>(to.gcm.ivs);
   to.gcm.ivs = ivs->for_wrapper();
-  REWRAP_ASSIGN(auto wrap, implementation.make({unwrap->out_len(), std::nullopt, to, false}));
+  REWRAP_ASSIGN(auto wrap,
+                make_transform(implementation, {unwrap->out_len(), std::nullopt, to, false}));
   return make_two_step(std::move(unwrap), std::move(wrap), std::move(ivs));
 }
 
-// sliced_here is a side whose KEK is on the host.
-Result<SlicedSide> sliced_here(const WrapSide& side) {
-  REWRAP_ASSIGN(auto cipher, make_openssl_ecb(*side.kek));
+// sliced is a side of ours.
+Result<SlicedSide> sliced(const WrapSide& side) {
+  REWRAP_ASSIGN(auto cipher, make_ecb(*side.kek));
   return SlicedSide{side.algorithm, std::move(cipher)};
 }
 
@@ -57,11 +60,11 @@ Result<std::unique_ptr<Transform>> import_by_ecb(const Implementation& implement
                                                  WrappingKey* key, WrapAlgorithm from,
                                                  const WrapSide& to, std::size_t dek_len) {
   SlicedSide opened{from, make_token_ecb(key)};
-  if (to.algorithm == WrapAlgorithm::kGcm) {
+  if (to.algorithm == WrapAlgorithm::kGcm || is_in_token(*to.kek)) {
     REWRAP_ASSIGN(auto unwrap, make_step_sliced(dek_len, std::move(opened), std::nullopt, false));
     return then_wrap(implementation, std::move(unwrap), to);
   }
-  REWRAP_ASSIGN(SlicedSide wrapped, sliced_here(to));
+  REWRAP_ASSIGN(SlicedSide wrapped, sliced(to));
   return make_step_sliced(dek_len, std::move(opened), std::move(wrapped), false);
 }
 
@@ -72,7 +75,7 @@ Result<std::unique_ptr<Transform>> make_import_transform(const Implementation& i
                                                          WrapAlgorithm from, WrapSide to,
                                                          std::size_t dek_len) {
   if (key->access() == WrappingAccess::kValue) {
-    return implementation.make({dek_len, WrapSide{from, key_value}, to, false});
+    return make_transform(implementation, {dek_len, WrapSide{from, key_value}, to, false});
   }
   if (from == WrapAlgorithm::kGcm) {
     return Status(Errc::kUnsupported, kNoGcmInToken,
@@ -97,8 +100,12 @@ Result<std::unique_ptr<Transform>> make_export_transform(const Implementation& i
     return Status(Errc::kUnsupported, "no IVs are kept for GCM wraps under somebody else's KEK",
                   "wrap by RFC 3394 or RFC 5649");
   }
+  if (is_in_token(*from.kek)) {
+    return Status(Errc::kRefused, "in custody in-token the DEKs never leave their token",
+                  "export without --to-kek: as they are, wrapped under the token's own KEK");
+  }
   if (key->access() == WrappingAccess::kValue) {
-    return implementation.make({dek_len, from, WrapSide{to, key_value}, false});
+    return make_transform(implementation, {dek_len, from, WrapSide{to, key_value}, false});
   }
   if (key->access() != WrappingAccess::kBulkEcb) {
     return Status(Errc::kUnsupported, "the token lets this KEK be used for C_UnwrapKey only",
@@ -106,11 +113,12 @@ Result<std::unique_ptr<Transform>> make_export_transform(const Implementation& i
   }
   SlicedSide wrapped{to, make_token_ecb(key)};
   if (from.algorithm == WrapAlgorithm::kGcm) {
-    REWRAP_ASSIGN(auto unwrap, implementation.make({dek_len, from, std::nullopt, false}));
+    REWRAP_ASSIGN(auto unwrap,
+                  make_transform(implementation, {dek_len, from, std::nullopt, false}));
     REWRAP_ASSIGN(auto wrap, make_step_sliced(dek_len, std::nullopt, std::move(wrapped), false));
     return make_two_step(std::move(unwrap), std::move(wrap), nullptr);
   }
-  REWRAP_ASSIGN(SlicedSide opened, sliced_here(from));
+  REWRAP_ASSIGN(SlicedSide opened, sliced(from));
   return make_step_sliced(dek_len, std::move(opened), std::move(wrapped), false);
 }
 

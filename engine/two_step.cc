@@ -79,7 +79,7 @@ Result<std::unique_ptr<Transform>> make_two_step(std::unique_ptr<Transform> unwr
 }
 
 Result<std::unique_ptr<Transform>> make_in_two_steps(const TransformSpec& spec,
-                                                     MakeTransform make) {
+                                                     const MakeTransform& make) {
   auto ivs = std::make_unique<RunIvs>(spec.to->gcm.ivs);
   WrapSide to = *spec.to;
   to.gcm.ivs = ivs->for_wrapper();

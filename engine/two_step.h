@@ -3,6 +3,7 @@
 #ifndef REWRAP_ENGINE_TWO_STEP_H_
 #define REWRAP_ENGINE_TWO_STEP_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -48,11 +49,12 @@ Result<std::unique_ptr<Transform>> make_two_step(std::unique_ptr<Transform> unwr
                                                  std::unique_ptr<RunIvs> ivs);
 
 // MakeTransform is what an implementation makes transforms by.
-using MakeTransform = Result<std::unique_ptr<Transform>> (*)(const TransformSpec& spec);
+using MakeTransform = std::function<Result<std::unique_ptr<Transform>>(const TransformSpec& spec)>;
 
 // make_in_two_steps serves a valid spec with both sides by `make`, each side on its own. Errors: as
 // make_two_step and `make`.
-Result<std::unique_ptr<Transform>> make_in_two_steps(const TransformSpec& spec, MakeTransform make);
+Result<std::unique_ptr<Transform>> make_in_two_steps(const TransformSpec& spec,
+                                                     const MakeTransform& make);
 
 }  // namespace rewrap
 

@@ -1,6 +1,6 @@
-// What every root that wraps KEKs by AES key wrap has in common: how a protector is made, opened
-// and judged. A root of this kind keeps nothing of its own per KEK. Lengths are bytes. One thread
-// at a time.
+// What every root has in common whose root key guards KEKs by a blob: by AES key wrap, AES-GCM or
+// RSA-OAEP. How a protector is made, opened and judged. A root of this kind keeps nothing of its
+// own per KEK. Lengths are bytes. One thread at a time.
 #ifndef REWRAP_HSM_KEY_WRAP_ROOT_H_
 #define REWRAP_HSM_KEY_WRAP_ROOT_H_
 
@@ -15,7 +15,8 @@ class KeyWrapRoot : public Root {
  public:
   Result<ProtectedKek> create(std::size_t kek_len, ByteView context) final;
   Result<SecretBuffer> open(const Protector& protector, ByteView context) final;
-  Status destroy(const Protector& protector) final;
+  Result<Protector> protect(const SecretBuffer& kek, ByteView context) final;
+  Status destroy(const Protector& protector) override;
 
  protected:
   explicit KeyWrapRoot(std::string uri) : uri_(std::move(uri)) {}
@@ -24,28 +25,43 @@ class KeyWrapRoot : public Root {
   // guard.
   virtual Status ready() = 0;
 
-  // key_ref names the root key in the root's own terms; may be asked for only when ready() is ok.
+  // key_ref names the root key in the root's own terms, and mechanism is the one way in which that
+  // key guards KEKs; may be asked for only when ready() is ok.
   [[nodiscard]] virtual const std::string& key_ref() const = 0;
+  [[nodiscard]] virtual Mechanism mechanism() const = 0;
 
-  // wrap_new_key makes a random AES key of `len` bytes and gives only its wrap (len + 8 bytes)
-  // under the root key.
-  virtual Result<Bytes> wrap_new_key(std::size_t len) = 0;
+  // seal_new_key makes a random AES key of `len` bytes and gives only its blob under the root key.
+  // A mechanism that knows associated data binds `binding` into the blob; the others ignore it, and
+  // the protector's check value does that work for all of them.
+  virtual Result<Bytes> seal_new_key(std::size_t len, ByteView binding) = 0;
 
-  // unwrap_key gives the AES key inside `blob`.
+  // seal_key does the same to a key that exists.
+  virtual Result<Bytes> seal_key(const SecretBuffer& key, ByteView binding) = 0;
+
+  // open_key gives the AES key inside `blob`.
   // Errors: kIntegrity    it does not open under the root key, which works
   //         anything else the root does not work
-  virtual Result<SecretBuffer> unwrap_key(ByteView blob) = 0;
+  virtual Result<SecretBuffer> open_key(ByteView blob, ByteView binding) = 0;
 
-  // try_canary opens `canary` and forgets what was inside. Errors as unwrap_key.
-  virtual Status try_canary(ByteView canary) = 0;
+  // try_key opens `blob` and forgets what was inside. Errors as open_key.
+  virtual Status try_key(ByteView blob, ByteView binding) = 0;
 
   // check_process is the fork guard, kUnavailable in a child.
   [[nodiscard]] Status check_process() const { return guard_.check(); }
   [[nodiscard]] const std::string& uri() const { return uri_; }
 
  private:
-  // judge_damage finds out, by the canary, what a blob that did not open means.
+  // finish adds the canary and the check value to a protector that has its blob, and gives the KEK
+  // that the blob opens to.
+  Result<SecretBuffer> finish(Protector* made, std::size_t kek_len, ByteView context);
+
+  [[nodiscard]] Protector begin() const;
+  Status try_canary(const Protector& protector);
+
+  // judge_damage finds out, by the canary, what a blob that did not open means; judge_mechanism the
+  // same for a protector that says it was made in another way.
   Status judge_damage(const Protector& protector);
+  Status judge_mechanism(const Protector& protector);
 
   std::string uri_;
   ProcessGuard guard_;

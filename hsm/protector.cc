@@ -104,6 +104,13 @@ const char* mechanism_name(Mechanism mechanism) {
   return "unknown";
 }
 
+std::string_view counter_of(const Protector& protector) {
+  if (protector.mechanism != Mechanism::kTpm2Seal) return {};
+  const std::size_t at = protector.key_ref.find(kCounterField);
+  return at == std::string::npos ? std::string_view()
+                                 : std::string_view(protector.key_ref).substr(at);
+}
+
 Bytes encode_protector(const Protector& protector) {
   const bool fits = protector.root_uri.size() <= kMaxRootUriLen &&
                     protector.key_ref.size() <= kMaxKeyRefLen &&

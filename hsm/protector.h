@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "engine/base/bytes.h"
 #include "engine/base/secret_buffer.h"
@@ -30,14 +31,23 @@ const char* mechanism_name(Mechanism mechanism);
 // which Root::destroy then has to remove. Elsewhere the blob is all there is of a KEK.
 constexpr bool root_keeps_state(Mechanism mechanism) { return mechanism == Mechanism::kTokenKey; }
 
+inline constexpr std::string_view kCounterField = ";counter=";
+
 struct Protector {
   std::string root_uri;  // as given by the operator; never holds a PIN
   Mechanism mechanism = Mechanism::kAesKeyWrap;
-  std::string key_ref;  // which root key, in the root's own terms: token serial, label and id
-  Bytes blob;           // the KEK, wrapped under the root key
-  Bytes canary;         // a throwaway key, wrapped likewise: tells "wrong root" from "damaged blob"
+  // Which root key, in the root's own terms: token serial, label and id. A TPM's counter is named at
+  // the end, behind kCounterField.
+  std::string key_ref;
+  Bytes blob;    // the KEK, wrapped under the root key
+  Bytes canary;  // a throwaway key, wrapped likewise: tells "wrong root" from "damaged blob"
   std::array<std::uint8_t, 16> check{};  // check_value() of the KEK and the context it was made for
 };
+
+// counter_of names the counter at one value of which alone the protector opens: equal for protectors
+// that one Root::activate makes valid or dead together. Empty if there is none. It is that root's own
+// name, so protectors of two TPMs may have counters of one name. Views into `protector`.
+std::string_view counter_of(const Protector& protector);
 
 // Limits on what encode_protector takes and decode_protector accepts, in bytes.
 inline constexpr std::size_t kMaxRootUriLen = 2048;

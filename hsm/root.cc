@@ -5,16 +5,18 @@
 
 #include "hsm/file/file_root.h"
 #include "hsm/pkcs11/pkcs11_root.h"
+#include "hsm/tpm2/tpm2_root.h"
 
 namespace rewrap {
 namespace {
 
-enum class Scheme { kFile, kPkcs11, kLater, kUnknown };
+enum class Scheme { kFile, kPkcs11, kTpm2, kLater, kUnknown };
 
 Scheme scheme_of(std::string_view uri) {
   if (uri.starts_with("pkcs11:")) return Scheme::kPkcs11;
   if (uri.starts_with("file:")) return Scheme::kFile;
-  for (const std::string_view later : {"tpm2:", "awskms:", "kmip:"}) {
+  if (uri.starts_with("tpm2:")) return Scheme::kTpm2;
+  for (const std::string_view later : {"awskms:", "kmip:"}) {
     if (uri.starts_with(later)) return Scheme::kLater;
   }
   return Scheme::kUnknown;
@@ -22,10 +24,11 @@ Scheme scheme_of(std::string_view uri) {
 
 Status no_such_scheme(Scheme scheme) {
   if (scheme == Scheme::kLater) {
-    return {Errc::kUnsupported, "this kind of root is not in this version", "use a pkcs11: root"};
+    return {Errc::kUnsupported, "this kind of root is not in this version",
+            "use a pkcs11: or tpm2: root"};
   }
   return {Errc::kInvalidArgument, "the root's URI has an unknown scheme",
-          "known schemes: pkcs11: (a token), file: (development only)"};
+          "known schemes: pkcs11: (a token), tpm2: (a TPM 2.0), file: (development only)"};
 }
 
 Status check_uri(const std::string& uri) {
@@ -61,6 +64,7 @@ Result<std::unique_ptr<Root>> open_root(const std::string& uri, const RootOption
   const Scheme scheme = scheme_of(uri);
   if (scheme == Scheme::kFile) return open_file_root(uri, options);
   if (scheme == Scheme::kPkcs11) return open_pkcs11_root(uri, options, KeyNeed::kUsable);
+  if (scheme == Scheme::kTpm2) return open_tpm2_root(uri, options, ParentNeed::kUsable);
   return no_such_scheme(scheme);
 }
 
@@ -70,14 +74,28 @@ Result<std::unique_ptr<Root>> open_root_for_probe(const std::string& uri,
   const Scheme scheme = scheme_of(uri);
   if (scheme == Scheme::kFile) return open_file_root(uri, options);
   if (scheme == Scheme::kPkcs11) return open_pkcs11_root(uri, options, KeyNeed::kNone);
+  if (scheme == Scheme::kTpm2) return open_tpm2_root(uri, options, ParentNeed::kNone);
   return no_such_scheme(scheme);
 }
 
-Status create_root_key(const std::string& uri, const RootOptions& options) {
+Status create_root_key(const std::string& uri, const RootOptions& options, Mechanism* made) {
   REWRAP_TRY(check_uri(uri));
   const Scheme scheme = scheme_of(uri);
+  Mechanism ignored{};
+  if (made == nullptr) made = &ignored;
+  *made = scheme == Scheme::kTpm2 ? Mechanism::kTpm2Seal : Mechanism::kAesKeyWrap;
   if (scheme == Scheme::kFile) return create_file_root_key(uri, options);
-  if (scheme == Scheme::kPkcs11) return create_pkcs11_root_key(uri, options);
+  if (scheme == Scheme::kPkcs11) return create_pkcs11_root_key(uri, options, made);
+  if (scheme == Scheme::kTpm2) return create_tpm2_root_key(uri);
+  return no_such_scheme(scheme);
+}
+
+Result<std::size_t> flush_root(const std::string& uri) {
+  REWRAP_TRY(check_uri(uri));
+  const Scheme scheme = scheme_of(uri);
+  if (scheme == Scheme::kTpm2) return flush_leftovers(uri);
+  if (scheme == Scheme::kFile || scheme == Scheme::kPkcs11)
+    return Status(Errc::kUnsupported, "this kind of root is left clean by itself");
   return no_such_scheme(scheme);
 }
 

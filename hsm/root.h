@@ -5,8 +5,11 @@
 #ifndef REWRAP_HSM_ROOT_H_
 #define REWRAP_HSM_ROOT_H_
 
+#include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,8 +28,18 @@ using PinPrompt = std::function<Result<SecretBuffer>(const std::string& token)>;
 struct RootOptions {
   bool allow_file_root = false;  // file: roots are for development and must be asked for
   bool allow_final_pin_try =
-      false;          // log in even if the token says that one more wrong PIN locks it
-  PinPrompt ask_pin;  // used where the URI has no pin-source; may be empty
+      false;               // log in even if the token says that one more wrong PIN locks it
+  PinPrompt ask_pin = {};  // used where the URI has no pin-source; may be empty
+
+  // What a TokenKek does when its token goes away under it: it pauses, first for `reconnect_pause`
+  // and then for twice as long each time, up to 30 s, and gives up `reconnect_limit` after the
+  // failure, or when `*stop` is set.
+  std::chrono::milliseconds reconnect_pause{100};
+  std::chrono::milliseconds reconnect_limit{60'000};
+  const std::atomic<bool>* stop = nullptr;  // may be null; must outlive the TokenKeks
+  // Called with the token's error before the waiting begins, once per loss, by the thread that met
+  // it; must not use the token. May be empty.
+  std::function<void(const Status&)> on_token_lost = {};
 };
 
 struct ProtectedKek {
@@ -52,6 +65,13 @@ struct RootReport {
   std::string description;  // manufacturer, model, token label, serial, firmware
   std::string key_ref;      // the root key found; empty if the URI names none that exists
   std::vector<Capability> capabilities;
+  // How a KEK can be guarded: one line per mechanism, by mechanism_name(). `chosen` is that of the
+  // root key found; where there is none, that of the root key which create_root_key would make.
+  std::vector<Capability> protectors;
+  std::optional<Mechanism> chosen;
+  // "host", "kek-in-token" and "in-token": whether each can be had here; where not, `detail` says
+  // what is missing.
+  std::vector<Capability> custody;
 };
 
 class Root {
@@ -79,7 +99,9 @@ class Root {
   virtual Result<Protector> protect(const SecretBuffer& kek, ByteView context);
 
   // create_in_token and open_in_token do what create and open do for a KEK that never leaves the
-  // token. The KEK keeps the connection to the token alive, and may outlive the Root.
+  // token. The KEK keeps the connection to the token alive, and may outlive the Root. They need no
+  // root key: a Root from open_root_for_probe serves. When a TokenKek restarts its module to bring a
+  // lost token back, Roots on the same module are to be opened again (kUnavailable says so).
   // Errors: as create and open; kUnsupported if this kind of root, or this token, cannot; hint says
   // what is missing.
   virtual Result<ProtectedTokenKek> create_in_token(TokenCustody custody, std::size_t kek_len,
@@ -88,9 +110,14 @@ class Root {
                                                           ByteView context);
 
   // activate makes protectors that were made for a coming state of the root valid, and those of the
-  // state before dead (a TPM's counter). Called when they are durably stored; does nothing if it
-  // was done before, or if the root has no such state.
+  // state before dead (a TPM's counter: counter_of). Called when they are durably stored, and when
+  // all that is still needed and bound to the same counter was protected anew; does nothing if it was
+  // done before, or if the protector has no counter.
   virtual Status activate(const Protector& protector);
+
+  // made_counter says whether this Root made the counter of its protectors when it made the first of
+  // them. One that was there before may be what another store's protectors are bound to.
+  [[nodiscard]] virtual bool made_counter() const { return false; }
 
   // destroy removes whatever the root itself keeps for this protector (roots that keep nothing
   // succeed at once). The root key stays.
@@ -122,10 +149,18 @@ Result<std::unique_ptr<Root>> open_root(const std::string& uri, const RootOption
 Result<std::unique_ptr<Root>> open_root_for_probe(const std::string& uri,
                                                   const RootOptions& options);
 
-// create_root_key makes a new AES-256 root key with the right attributes: not extractable,
-// sensitive, WRAP and UNWRAP only.
+// create_root_key makes a new root key that cannot leave its root: in a token an AES-256 key for
+// key wrap only; where the token does not do that, one for AES-GCM only; else an RSA key pair.
+// `made`, if given, is told which.
 // Errors: kAlreadyExists if a key of that name is there already; else as open_root.
-Status create_root_key(const std::string& uri, const RootOptions& options);
+Status create_root_key(const std::string& uri, const RootOptions& options,
+                       Mechanism* made = nullptr);
+
+// flush_root throws what ended programs left behind out of a root that has room for little (the
+// objects and sessions of a raw TPM), and gives how much that was. It may belong to a program that
+// still runs, so only when the operator asks for it.
+// Errors: kUnsupported  this kind of root cleans up by itself; else as open_root
+Result<std::size_t> flush_root(const std::string& uri);
 
 }  // namespace rewrap
 

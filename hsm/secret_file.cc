@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <utility>
 
 #include "engine/base/files.h"
@@ -89,6 +90,30 @@ Result<std::string> path_of_file_uri(std::string_view uri) {
   if (!uri.starts_with('/') || uri.starts_with("//") || uri.ends_with('/')) return not_a_path;
   if (uri.find_first_of(kRefused) != std::string_view::npos) return not_a_path;
   return std::string(uri);
+}
+
+Result<std::string> pin_file_of(std::string_view pin_source) {
+  constexpr std::string_view kCredential = "credential:";
+  const Status no_file(Errc::kInvalidArgument, "pin-source does not name a file",
+                       "write it as pin-source=file:/absolute/path, or pin-source=credential:NAME");
+  if (!pin_source.starts_with(kCredential)) {
+    auto path = path_of_file_uri(pin_source);
+    return path.ok() ? std::move(path) : no_file;
+  }
+  const std::string_view name = pin_source.substr(kCredential.size());
+  constexpr std::string_view kRefused("/\0", 2);
+  if (name.empty() || name == "." || name == ".." ||
+      name.find_first_of(kRefused) != std::string_view::npos) {
+    return no_file;
+  }
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody here changes the environment
+  const char* directory = std::getenv("CREDENTIALS_DIRECTORY");
+  if (directory == nullptr || directory[0] != '/') {
+    return Status(
+        Errc::kNotFound, "pin-source names a credential, and this process was given none",
+        "run it as a service with LoadCredential=, or use pin-source=file:/absolute/path");
+  }
+  return std::string(directory) + "/" + std::string(name);
 }
 
 Result<SecretBuffer> read_key_file(const std::string& path, std::size_t max_len) {

@@ -18,6 +18,15 @@ namespace rewrap {
 // Errors: kInvalidArgument  not such a URI
 Result<std::string> path_of_file_uri(std::string_view uri);
 
+// pin_file_of gives the path of the file that a URI's pin-source names, as
+//   file:/absolute/path  see path_of_file_uri
+//   credential:NAME      the credential of that name that the service manager passes to this service
+//                        (systemd's LoadCredential= or SetCredentialEncrypted=, in
+//                        $CREDENTIALS_DIRECTORY)
+// Errors: kInvalidArgument  neither, or a NAME that is not one of a file
+//         kNotFound         this process was given no credentials
+Result<std::string> pin_file_of(std::string_view pin_source);
+
 // read_key_file reads a raw key of at most `max_len` bytes. The file itself, not what its name led
 // to a moment before, must be a regular file owned by this user or by root with mode 0600 exactly;
 // a symbolic link is not followed.

@@ -1,12 +1,15 @@
 // A KEK that stays inside its token, and what can be done with it from outside. Lengths are bytes.
 // May be called from any number of threads: calls to one token wait for each other, since tokens
 // get slower, not faster, when they are asked for two things at once. A call that meets a lost
-// session or token brings it back by itself, as far as that can be done, before it fails.
+// session or token brings it back by itself, as far as that can be done, before it fails. That the
+// token's handle leads to another key, with no error from the token, counts as a loss too: ECB calls
+// and unwraps find it out by themselves, confirm() finds it out for the rest.
 #ifndef REWRAP_HSM_TOKEN_KEK_H_
 #define REWRAP_HSM_TOKEN_KEK_H_
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 
 #include "engine/base/bytes.h"
 #include "engine/base/status.h"
@@ -29,6 +32,16 @@ class TokenKek {
 
   [[nodiscard]] virtual TokenCustody custody() const = 0;
   [[nodiscard]] virtual std::size_t key_len() const = 0;  // 16, 24 or 32
+
+  // calls is what the calls to one token wait at. Whoever makes many of them in a row holds it, since
+  // two threads that take turns call by call spend most of their time on taking turns.
+  [[nodiscard]] virtual std::recursive_mutex& calls() const = 0;
+
+  // confirm proves this KEK, and `to` where keys go from this one to that, and gives a number. If an
+  // earlier confirm() of the same two gave the same number, the calls in between used these KEKs and
+  // no others. To be asked before wraps are given out that rewrap_key, generate_key and wrap_key made:
+  // a wrong KEK makes wraps that look like right ones. Errors: what the token failed at
+  virtual Result<std::uint64_t> confirm(TokenKek& to) = 0;
 
   // ecb_encrypt and ecb_decrypt work in place on a whole number of 16-byte blocks; only with
   // kKekInToken. After an error `blocks` is unspecified.

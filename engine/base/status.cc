@@ -99,8 +99,9 @@ std::string Status::describe() const {
   text += ": ";
   text += native_text_;
   char number[32];
-  const char* format =
-      native_ == Native::kPkcs11 || native_ == Native::kOpenssl ? ", 0x%x)" : ", %d)";
+  const bool hex =
+      native_ == Native::kPkcs11 || native_ == Native::kOpenssl || native_ == Native::kTpm2;
+  const char* format = hex ? ", 0x%x)" : ", %d)";
   // NOLINTNEXTLINE(clang-diagnostic-format-nonliteral): one of the two literals above
   static_cast<void>(
       std::snprintf(number, sizeof number, format, number_));  // 32 bytes hold any of them

@@ -62,16 +62,24 @@ class FileRoot final : public KeyWrapRoot {
 
   [[nodiscard]] const std::string& key_ref() const override { return key_ref_; }
 
-  Result<Bytes> wrap_new_key(std::size_t len) override {
+  [[nodiscard]] Mechanism mechanism() const override { return Mechanism::kAesKeyWrap; }
+
+  Result<Bytes> seal_new_key(std::size_t len, ByteView binding) override {
     REWRAP_ASSIGN(const SecretBuffer key, random_key(len));
+    return seal_key(key, binding);
+  }
+
+  Result<Bytes> seal_key(const SecretBuffer& key, ByteView /*binding*/) override {
     return openssl_wrap(key_.expose_secret(), key.expose_secret());
   }
 
-  Result<SecretBuffer> unwrap_key(ByteView blob) override {
+  Result<SecretBuffer> open_key(ByteView blob, ByteView /*binding*/) override {
     return openssl_unwrap(key_.expose_secret(), blob);
   }
 
-  Status try_canary(ByteView canary) override { return unwrap_key(canary).status(); }
+  Status try_key(ByteView blob, ByteView binding) override {
+    return open_key(blob, binding).status();
+  }
 
  private:
   SecretBuffer key_;
@@ -81,18 +89,27 @@ class FileRoot final : public KeyWrapRoot {
 Result<RootReport> FileRoot::probe() {
   using Clock = std::chrono::steady_clock;
   REWRAP_TRY(check_process());
-  RootReport report{
-      .description = "a key file, for development only", .key_ref = key_ref_, .capabilities = {}};
-  REWRAP_ASSIGN(const Bytes blob, wrap_new_key(kFileRootKeyLen));
+  RootReport report;
+  report.description = "a key file, for development only";
+  report.key_ref = key_ref_;
+  REWRAP_ASSIGN(const Bytes blob, seal_new_key(kFileRootKeyLen, {}));
   Capability unwraps{
       .name = "AES key wrap: unwrap", .works = true, .detail = "by OpenSSL on the host"};
   const auto start = Clock::now();
   double num_done = 0;
   while (unwraps.works && Clock::now() - start < kProbeTime) {
-    unwraps.works = unwrap_key(blob).ok();
+    unwraps.works = try_key(blob, {}).ok();
     ++num_done;
   }
   unwraps.per_second = num_done / std::chrono::duration<double>(Clock::now() - start).count();
+  report.chosen = Mechanism::kAesKeyWrap;
+  report.protectors.push_back(
+      {.name = mechanism_name(Mechanism::kAesKeyWrap), .works = unwraps.works, .detail = {}});
+  report.custody.push_back({.name = "host", .works = unwraps.works, .detail = {}});
+  for (const char* in_token : {"kek-in-token", "in-token"}) {
+    report.custody.push_back(
+        {.name = in_token, .works = false, .detail = "a key file holds no KEKs of its own"});
+  }
   report.capabilities.push_back(std::move(unwraps));
   return report;
 }

@@ -38,18 +38,18 @@ Status get_exactly(Session& session, CK_OBJECT_HANDLE key, CK_ATTRIBUTE_TYPE typ
   return {};
 }
 
-// find_two lists up to two matches; a token may give fewer per call than are there.
-Result<std::size_t> find_two(Session& session, Template& wanted,
-                             std::array<CK_OBJECT_HANDLE, 2>* found) {
+// list_matches lists up to kMaxFound; a token may give fewer per call than are there.
+Result<std::vector<CK_OBJECT_HANDLE>> list_matches(Session& session, Template& wanted) {
   CK_FUNCTION_LIST& api = session.api();
   constexpr Literal kMessage = "the token does not search its keys";
   REWRAP_TRY(check(api.C_FindObjectsInit(session.handle(), wanted.data(), wanted.size()),
                    "C_FindObjectsInit", kMessage));
+  std::vector<CK_OBJECT_HANDLE> found(kMaxFound);
   std::size_t num_found = 0;
   CK_RV rv = CKR_OK;
-  while (num_found < found->size()) {
+  while (num_found < found.size()) {
     CK_ULONG num_more = 0;
-    rv = api.C_FindObjects(session.handle(), found->data() + num_found, found->size() - num_found,
+    rv = api.C_FindObjects(session.handle(), found.data() + num_found, found.size() - num_found,
                            &num_more);
     if (rv != CKR_OK || num_more == 0) break;
     num_found += num_more;
@@ -57,24 +57,30 @@ Result<std::size_t> find_two(Session& session, Template& wanted,
   const CK_RV end = api.C_FindObjectsFinal(session.handle());
   REWRAP_TRY(check(rv, "C_FindObjects", kMessage));
   REWRAP_TRY(check(end, "C_FindObjectsFinal", kMessage));
-  return num_found;
+  found.resize(num_found);
+  return found;
 }
 
-// judge_unwrap tells a blob that does not open from a token that does not work. The return value
-// alone cannot: SoftHSM says CKR_GENERAL_ERROR for a damaged blob too. So after such a code the
-// token has to answer on a new session and still have the key.
-Status judge_unwrap(Session& session, CK_OBJECT_HANDLE wrapping_key, CK_RV rv) {
-  constexpr Literal kCall = "C_UnwrapKey";
-  constexpr Literal kDoesNotOpen = "the wrapped key does not open";
-  if (ckr_code(rv) == Errc::kIntegrity) return check(rv, kCall, kDoesNotOpen);
-  const Status failed = check(rv, kCall, "the token failed to unwrap a key");
-  const bool ambiguous = rv == CKR_GENERAL_ERROR || rv == CKR_FUNCTION_FAILED;
-  const bool alive = session.renew().ok() && read_number(session, wrapping_key, CKA_CLASS).ok();
-  if (ambiguous && alive) return check_as(Errc::kIntegrity, rv, kCall, kDoesNotOpen);
-  return failed;
+Literal not_found_message(CK_OBJECT_CLASS key_class) {
+  if (key_class == CKO_PRIVATE_KEY) return "the token has no private key of that name";
+  if (key_class == CKO_PUBLIC_KEY) return "the token has no public key of that name";
+  return "the token has no secret key of that name";
 }
 
 }  // namespace
+
+// The return value alone does not tell a blob that does not open from a token that does not work:
+// SoftHSM says CKR_GENERAL_ERROR for a damaged blob too. So after such a code the token has to
+// answer on a new session and still have the key.
+Status judge_open(Session& session, CK_OBJECT_HANDLE key, CK_RV rv, Literal call) {
+  constexpr Literal kDoesNotOpen = "the wrapped key does not open";
+  if (ckr_code(rv) == Errc::kIntegrity) return check(rv, call, kDoesNotOpen);
+  const Status failed = check(rv, call, "the token failed to open a wrapped key");
+  const bool ambiguous = rv == CKR_GENERAL_ERROR || rv == CKR_FUNCTION_FAILED;
+  const bool alive = session.renew().ok() && read_number(session, key, CKA_CLASS).ok();
+  if (ambiguous && alive) return check_as(Errc::kIntegrity, rv, call, kDoesNotOpen);
+  return failed;
+}
 
 SessionObject::SessionObject(SessionObject&& other) noexcept
     : session_(other.session_),
@@ -93,25 +99,32 @@ Status SessionObject::destroy() {
 }
 
 Result<CK_OBJECT_HANDLE> find_secret_key(Session& session, const std::string& label, ByteView id) {
+  return find_key(session, CKO_SECRET_KEY, label, id);
+}
+
+Result<std::vector<CK_OBJECT_HANDLE>> find_keys(Session& session, CK_OBJECT_CLASS key_class,
+                                                const std::string& label, ByteView id) {
   if (label.empty() && id.empty()) {
     return Status(Errc::kInvalidArgument, "the URI names no key",
                   "add object=LABEL or id=%01 to the URI");
   }
   Template wanted;
-  wanted.number(CKA_CLASS, CKO_SECRET_KEY).flag(CKA_TOKEN, true);
+  wanted.number(CKA_CLASS, key_class).flag(CKA_TOKEN, true);
   if (!label.empty()) wanted.bytes(CKA_LABEL, as_bytes(label));
   if (!id.empty()) wanted.bytes(CKA_ID, id);
-  std::array<CK_OBJECT_HANDLE, 2> found{};
-  REWRAP_ASSIGN(const std::size_t num_found, find_two(session, wanted, &found));
-  if (num_found == 0) {
-    return Status(Errc::kNotFound, "the token has no secret key of that name",
-                  "check object= and id= in the URI");
-  }
-  if (num_found > 1) {
+  REWRAP_ASSIGN(auto found, list_matches(session, wanted));
+  if (!found.empty()) return found;
+  return Status(Errc::kNotFound, not_found_message(key_class), "check object= and id= in the URI");
+}
+
+Result<CK_OBJECT_HANDLE> find_key(Session& session, CK_OBJECT_CLASS key_class,
+                                  const std::string& label, ByteView id) {
+  REWRAP_ASSIGN(const auto found, find_keys(session, key_class, label, id));
+  if (found.size() > 1) {
     return Status(Errc::kConflict, "more than one key in the token matches the URI",
                   "add id= to the URI");
   }
-  return found[0];
+  return found.front();
 }
 
 Result<bool> read_flag(Session& session, CK_OBJECT_HANDLE key, CK_ATTRIBUTE_TYPE type) {
@@ -169,6 +182,19 @@ Result<SessionObject> generate_session_key(Session& session, std::size_t len,
   return SessionObject(session, key);
 }
 
+Result<SessionObject> import_session_key(Session& session, const SecretBuffer& value) {
+  Template attributes = template_of_session_key(CKK_AES, Readability::kWrapOnly);
+  add_usage(attributes, {});
+  attributes.secret(CKA_VALUE, value.expose_secret());
+  CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+  REWRAP_TRY(check(
+      session.api().C_CreateObject(session.handle(), attributes.data(), attributes.size(), &key),
+      "C_CreateObject", "the token does not take a key in from outside",
+      "let the token make the KEK instead: protectors for a KEK that exists already "
+      "need a token that imports keys"));
+  return SessionObject(session, key);
+}
+
 Result<Bytes> wrap_key(Session& session, CK_MECHANISM_TYPE mechanism, CK_OBJECT_HANDLE wrapping_key,
                        CK_OBJECT_HANDLE key) {
   CK_MECHANISM how{.mechanism = mechanism, .pParameter = nullptr, .ulParameterLen = 0};
@@ -197,7 +223,7 @@ Result<SessionObject> unwrap_session_key(Session& session, CK_MECHANISM_TYPE mec
   const CK_RV rv =
       session.api().C_UnwrapKey(session.handle(), &how, wrapping_key, input.data(), input.size(),
                                 attributes.data(), attributes.size(), &key);
-  if (rv != CKR_OK) return judge_unwrap(session, wrapping_key, rv);
+  if (rv != CKR_OK) return judge_open(session, wrapping_key, rv, "C_UnwrapKey");
   return SessionObject(session, key);
 }
 

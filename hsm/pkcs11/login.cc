@@ -1,12 +1,16 @@
 // The one login.
 #include "hsm/pkcs11/login.h"
 
+#include <utility>
+
 #include "hsm/pkcs11/error.h"
 #include "hsm/pkcs11/login_policy.h"
 #include "hsm/secret_file.h"
 
 namespace rewrap {
 namespace {
+
+constexpr int kMaxUnanswered = 3;
 
 // get_pin gives an empty buffer where the token has a pad of its own.
 Result<SecretBuffer> get_pin(const Session& session, const Pkcs11Uri& uri,
@@ -42,22 +46,75 @@ Status judge_login(CK_RV rv) {
   }
 }
 
-}  // namespace
+// LoginNeed is what the token says before a login.
+struct LoginNeed {
+  bool needed = false;
+  CK_FLAGS flags = 0;  // the token's
+};
 
-Status log_in(Session& session, const Pkcs11Uri& uri, const RootOptions& options) {
+Result<LoginNeed> ask_need(Session& session) {
   CK_FUNCTION_LIST& api = session.api();
   CK_TOKEN_INFO token{};
   REWRAP_TRY(check(api.C_GetTokenInfo(session.slot(), &token), "C_GetTokenInfo",
                    "the token does not answer"));
-  CK_SESSION_INFO info{};
-  REWRAP_TRY(check(api.C_GetSessionInfo(session.handle(), &info), "C_GetSessionInfo",
-                   "the token does not answer"));
-  const bool logged_in = info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS;
-  if (logged_in || (token.flags & CKF_LOGIN_REQUIRED) == 0) return {};
-  REWRAP_TRY(login_allowed(pin_state_of(token.flags), options.allow_final_pin_try));
-  REWRAP_ASSIGN(SecretBuffer pin, get_pin(session, uri, options, token.flags));
+  REWRAP_ASSIGN(const bool logged_in, session.is_logged_in());
+  return LoginNeed{.needed = !logged_in && (token.flags & CKF_LOGIN_REQUIRED) != 0,
+                   .flags = token.flags};
+}
+
+CK_RV try_pin(Session& session, SecretBuffer& pin) {
   const ByteSpan bytes = pin.expose_secret();
-  return judge_login(api.C_Login(session.handle(), CKU_USER, bytes.data(), bytes.size()));
+  return session.api().C_Login(session.handle(), CKU_USER, bytes.data(), bytes.size());
+}
+
+bool is_refusal(CK_RV rv) { return ckr_code(rv) == Errc::kDenied; }
+
+}  // namespace
+
+Status log_in(Session& session, const Pkcs11Uri& uri, const RootOptions& options) {
+  REWRAP_ASSIGN(const LoginNeed need, ask_need(session));
+  if (!need.needed) return {};
+  REWRAP_TRY(login_allowed(pin_state_of(need.flags), options.allow_final_pin_try));
+  REWRAP_ASSIGN(SecretBuffer pin, get_pin(session, uri, options, need.flags));
+  const std::lock_guard lock(session.module().call_mutex());  // not while somebody types a PIN
+  REWRAP_TRY(session.check_process());
+  const CK_RV rv = try_pin(session, pin);
+  REWRAP_TRY(judge_login(rv));
+  // Where somebody else was faster, nobody has looked at this PIN; theirs is kept.
+  if (rv == CKR_OK && !pin.empty())
+    session.module().keep_pin(session.token().serial, std::move(pin));
+  return {};
+}
+
+Status log_in_again(Session& session, bool allow_final_pin_try) {
+  REWRAP_ASSIGN(const LoginNeed need, ask_need(session));
+  if (!need.needed) return {};
+  REWRAP_TRY(login_allowed(pin_state_of(need.flags), allow_final_pin_try));
+  const std::string& serial = session.token().serial;
+  Module::KeptPin* kept = session.module().kept_pin(serial);
+  if (kept == nullptr) {
+    return {Errc::kDenied, "the token has forgotten the login, and no PIN is kept for another one",
+            "run this again, and give the PIN by pin-source or at the prompt"};
+  }
+  // The flag was not raised by us: a PIN that is kept was the right one, and one that is refused is
+  // not kept. So the PIN may have been changed, and trying ours could be one try too many.
+  if ((need.flags & CKF_USER_PIN_COUNT_LOW) != 0) {
+    return {
+        Errc::kDenied, "somebody gave the token a wrong PIN, so no second login was tried",
+        "check that the PIN is still the same; a right login by hand clears the token's warning"};
+  }
+  if (kept->num_unanswered >= kMaxUnanswered) {
+    return {Errc::kDenied, "the token did not answer three logins in a row, so no more are tried",
+            "check the token with its maker's tool, then run this again"};
+  }
+  ++kept->num_unanswered;
+  const CK_RV rv = try_pin(session, kept->pin);
+  if (is_refusal(rv)) {
+    session.module().forget_pin(serial);
+  } else if (judge_login(rv).ok()) {
+    kept->num_unanswered = 0;
+  }
+  return judge_login(rv);
 }
 
 }  // namespace rewrap

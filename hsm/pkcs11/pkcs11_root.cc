@@ -4,166 +4,116 @@
 #include <utility>
 
 #include "hsm/key_wrap_root.h"
-#include "hsm/pkcs11/error.h"
-#include "hsm/pkcs11/keys.h"
+#include "hsm/pkcs11/pkcs11_token_kek.h"
 #include "hsm/pkcs11/probe.h"
+#include "hsm/pkcs11/root_key.h"
 
 namespace rewrap {
 namespace {
 
-constexpr std::size_t kRootKeyLen = 32;
 constexpr std::size_t kRandomIdLen = 16;
-constexpr std::size_t kMaxRandomLen = std::size_t{1} << 20;
 constexpr char kDefaultLabel[] = "rewrap-root";
-
-// RootKey is the key that the URI names, or why it cannot be used.
-struct RootKey {
-  CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
-  std::string key_ref;
-  Status status;
-};
-
-Status fill_random(Session& session, ByteSpan out) {
-  if (out.size() > kMaxRandomLen)
-    return {Errc::kInvalidArgument, "more than 1 MiB of random bytes at once"};
-  if (out.empty()) return {};
-  return check(session.api().C_GenerateRandom(session.handle(), out.data(), out.size()),
-               "C_GenerateRandom", "the token gives no random bytes");
-}
-
-// check_attributes refuses a root key that does not hold what it is trusted with. An attribute that
-// the token does not tell counts as unsafe.
-Status check_attributes(Session& session, CK_OBJECT_HANDLE key) {
-  REWRAP_ASSIGN(const CK_ULONG key_type, read_number(session, key, CKA_KEY_TYPE));
-  if (key_type != CKK_AES)
-    return {Errc::kUnsupported, "the root key is not an AES key",
-            "make one: rewrap root create URI"};
-  REWRAP_ASSIGN(const bool sensitive, read_flag(session, key, CKA_SENSITIVE));
-  REWRAP_ASSIGN(const bool extractable, read_flag(session, key, CKA_EXTRACTABLE));
-  REWRAP_ASSIGN(const bool wraps, read_flag(session, key, CKA_WRAP));
-  REWRAP_ASSIGN(const bool unwraps, read_flag(session, key, CKA_UNWRAP));
-  REWRAP_ASSIGN(const bool encrypts, read_flag(session, key, CKA_ENCRYPT));
-  REWRAP_ASSIGN(const bool decrypts, read_flag(session, key, CKA_DECRYPT));
-  constexpr Literal kHint = "make a safe one under another name: rewrap root create URI";
-  if (extractable || !sensitive) {
-    return {Errc::kRefused,
-            "the root key can leave its token (CKA_EXTRACTABLE, or not CKA_SENSITIVE)", kHint};
-  }
-  if ((wraps && decrypts) || (unwraps && encrypts)) {
-    return {Errc::kRefused,
-            "the root key may both wrap keys and decrypt data, so what it wraps can be read",
-            kHint};
-  }
-  if (!wraps || !unwraps)
-    return {Errc::kRefused, "the root key may not wrap and unwrap keys", kHint};
-  return {};
-}
-
-// make_key_ref names the key by the token's serial number, the key's id and its label (last, since
-// it may hold anything).
-Result<std::string> make_key_ref(Session& session, CK_OBJECT_HANDLE key) {
-  REWRAP_ASSIGN(const Bytes id, read_bytes(session, key, CKA_ID));
-  REWRAP_ASSIGN(const Bytes label, read_bytes(session, key, CKA_LABEL));
-  std::string key_ref = "serial=" + session.token().serial + ";id=" + encode_hex(id) + ";label=";
-  key_ref.append(label.begin(), label.end());
-  if (key_ref.size() > kMaxKeyRefLen)
-    return Status(Errc::kUnsupported, "the root key's label and id are too long");
-  return key_ref;
-}
-
-RootKey find_root_key(Session& session, const Pkcs11Uri& uri) {
-  RootKey key;
-  auto found = find_secret_key(session, uri.object, uri.id);
-  if (!found.ok()) {
-    key.status = found.status();
-    if (key.status.code() == Errc::kNotFound) {
-      key.status = key.status.with_hint(
-          "check object= and id= in the URI, or make the key: rewrap root create URI");
-    }
-    return key;
-  }
-  key.handle = found.value();
-  auto key_ref = make_key_ref(session, key.handle);
-  key.status = key_ref.ok() ? check_attributes(session, key.handle) : key_ref.status();
-  if (key_ref.ok()) key.key_ref = std::move(key_ref).value();
-  return key;
-}
 
 class Pkcs11Root final : public KeyWrapRoot {
  public:
-  Pkcs11Root(std::string uri, std::unique_ptr<Session> session, RootKey key)
-      : KeyWrapRoot(std::move(uri)), session_(std::move(session)), key_(std::move(key)) {}
+  Pkcs11Root(std::string uri, const RootOptions& options, std::unique_ptr<Session> session,
+             RootKey key)
+      : KeyWrapRoot(std::move(uri)),
+        options_(options),
+        session_(std::move(session)),
+        key_(std::move(key)) {}
+
+  Result<ProtectedTokenKek> create_in_token(TokenCustody custody, std::size_t kek_len,
+                                            ByteView context) override {
+    REWRAP_ASSIGN(const auto connection, token_connection());
+    return create_token_kek(connection, uri(), custody, kek_len, context);
+  }
+
+  Result<std::shared_ptr<TokenKek>> open_in_token(const Protector& protector,
+                                                  ByteView context) override {
+    REWRAP_ASSIGN(const auto connection, token_connection());
+    return open_token_kek(connection, protector, context);
+  }
+
+  Status destroy(const Protector& protector) override {
+    if (!root_keeps_state(protector.mechanism)) return {};
+    REWRAP_ASSIGN(const auto connection, token_connection());
+    return destroy_token_kek(connection, protector);
+  }
 
   Status random(ByteSpan out) override {
-    REWRAP_TRY(check_process());
+    REWRAP_TRY(session_->check_process());
     return fill_random(*session_, out);
   }
 
   Result<RootReport> probe() override {
-    REWRAP_TRY(check_process());
-    RootReport report = probe_token(*session_);
-    report.key_ref = key_.key_ref;
-    if (key_.handle != CK_INVALID_HANDLE) {
-      report.capabilities.push_back(
-          {.name = "root key is fit for use",
-           .works = key_.status.ok(),
-           .detail = key_.status.ok() ? std::string() : key_.status.describe()});
-    }
-    return report;
+    REWRAP_TRY(session_->check_process());
+    REWRAP_ASSIGN(const Pkcs11Uri parsed, parse_pkcs11_uri(uri()));
+    return probe_token(*session_, key_,
+                       [&] { return Session::open(parsed, SessionMode::kReadWrite, options_); });
   }
 
  protected:
-  Status ready() override { return key_.status; }
+  Status ready() override {
+    REWRAP_TRY(session_->check_process());
+    return key_.status;
+  }
 
   [[nodiscard]] const std::string& key_ref() const override { return key_.key_ref; }
 
-  Result<Bytes> wrap_new_key(std::size_t len) override {
-    REWRAP_ASSIGN(SessionObject key,
-                  generate_session_key(*session_, len, Readability::kReadable, {}));
-    REWRAP_ASSIGN(Bytes blob, wrap_key(*session_, CKM_AES_KEY_WRAP, key_.handle, key.handle()));
-    REWRAP_TRY(key.destroy());
-    return blob;
+  [[nodiscard]] Mechanism mechanism() const override { return key_.guard.mechanism; }
+
+  Result<Bytes> seal_new_key(std::size_t len, ByteView binding) override {
+    return rewrap::seal_new_key(*session_, key_.guard, len, binding);
   }
 
-  Result<SecretBuffer> unwrap_key(ByteView blob) override {
-    REWRAP_ASSIGN(SessionObject key, unwrap_session_key(*session_, CKM_AES_KEY_WRAP, key_.handle,
-                                                        blob, CKK_AES, Readability::kReadable));
-    REWRAP_ASSIGN(SecretBuffer value, read_value(*session_, key.handle()));
-    REWRAP_TRY(key.destroy());
-    return value;
+  Result<Bytes> seal_key(const SecretBuffer& key, ByteView binding) override {
+    return rewrap::seal_key(*session_, key_.guard, key, binding);
   }
 
-  Status try_canary(ByteView canary) override {
-    REWRAP_ASSIGN(SessionObject key, unwrap_session_key(*session_, CKM_AES_KEY_WRAP, key_.handle,
-                                                        canary, CKK_AES, Readability::kNever));
-    return key.destroy();
+  Result<SecretBuffer> open_key(ByteView blob, ByteView binding) override {
+    return rewrap::open_key(*session_, key_.guard, blob, binding);
+  }
+
+  Status try_key(ByteView blob, ByteView binding) override {
+    return rewrap::try_key(*session_, key_.guard, blob, binding);
   }
 
  private:
+  // token_connection is what this root's TokenKeks share, made when the first one is asked for. The
+  // token was there when the root was opened: that it is not found now is no kNotFound, which callers
+  // take for a KEK that is gone.
+  Result<std::shared_ptr<Connection>> token_connection() {
+    REWRAP_TRY(check_process());
+    if (connection_ == nullptr) {
+      REWRAP_ASSIGN(const Pkcs11Uri parsed, parse_pkcs11_uri(uri()));
+      auto connection = Connection::open(parsed, options_);
+      if (connection.status().code() == Errc::kNotFound) {
+        return Status(Errc::kUnavailable, "the root's token is not there any more",
+                      "bring the token back, then run this again");
+      }
+      REWRAP_ASSIGN(connection_, std::move(connection));
+    }
+    return connection_;
+  }
+
+  RootOptions options_;
   std::unique_ptr<Session> session_;
+  std::shared_ptr<Connection> connection_;
   RootKey key_;
 };
 
-Result<CK_OBJECT_HANDLE> generate_root_key(Session& session, const std::string& label,
-                                           ByteView id) {
-  Template attributes;
-  attributes.number(CKA_CLASS, CKO_SECRET_KEY)
-      .number(CKA_KEY_TYPE, CKK_AES)
-      .number(CKA_VALUE_LEN, kRootKeyLen)
-      .flag(CKA_TOKEN, true)
-      .flag(CKA_PRIVATE, true)
-      .flag(CKA_SENSITIVE, true)
-      .flag(CKA_EXTRACTABLE, false)
-      .flag(CKA_MODIFIABLE, false)
-      .bytes(CKA_LABEL, as_bytes(label))
-      .bytes(CKA_ID, id);
-  add_usage(attributes, {.wrap = true, .unwrap = true});
-  CK_MECHANISM mechanism{.mechanism = CKM_AES_KEY_GEN, .pParameter = nullptr, .ulParameterLen = 0};
-  CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
-  REWRAP_TRY(check(session.api().C_GenerateKey(session.handle(), &mechanism, attributes.data(),
-                                               attributes.size(), &key),
-                   "C_GenerateKey", "the token does not make a root key"));
-  return key;
+// check_name_is_free looks at both kinds of root key, since open_root would find either.
+Status check_name_is_free(Session& session, const Pkcs11Uri& uri) {
+  for (const CK_OBJECT_CLASS key_class : {CKO_SECRET_KEY, CKO_PRIVATE_KEY}) {
+    const auto existing = find_key(session, key_class, uri.object, uri.id);
+    if (existing.ok() || existing.status().code() == Errc::kConflict) {
+      return {Errc::kAlreadyExists, "the token already has a key of that name",
+              "choose another object= or id="};
+    }
+    if (existing.status().code() != Errc::kNotFound) return existing.status();
+  }
+  return {};
 }
 
 }  // namespace
@@ -179,38 +129,25 @@ Result<std::unique_ptr<Root>> open_pkcs11_root(const std::string& uri, const Roo
   RootKey key = find_root_key(*session, parsed);
   if (need == KeyNeed::kUsable) REWRAP_TRY(key.status);
   return std::unique_ptr<Root>(
-      std::make_unique<Pkcs11Root>(uri, std::move(session), std::move(key)));
+      std::make_unique<Pkcs11Root>(uri, options, std::move(session), std::move(key)));
 }
 
-Status create_pkcs11_root_key(const std::string& uri, const RootOptions& options) {
+Status create_pkcs11_root_key(const std::string& uri, const RootOptions& options, Mechanism* made) {
   REWRAP_ASSIGN(const Pkcs11Uri parsed, parse_pkcs11_uri(uri));
   if (!parsed.names_key()) {
     return {Errc::kInvalidArgument, "the URI names no root key",
             "add object=LABEL or id=%01 to the URI"};
   }
   REWRAP_ASSIGN(const auto session, Session::open(parsed, SessionMode::kReadWrite, options));
-  const auto existing = find_secret_key(*session, parsed.object, parsed.id);
-  if (existing.ok() || existing.status().code() == Errc::kConflict) {
-    return {Errc::kAlreadyExists, "the token already has a secret key of that name",
-            "choose another object= or id="};
-  }
-  if (existing.status().code() != Errc::kNotFound) return existing.status();
+  REWRAP_TRY(check_name_is_free(*session, parsed));
+  REWRAP_ASSIGN(*made, choose_mechanism(*session));
   Bytes id = parsed.id;
   if (id.empty()) {
     id.resize(kRandomIdLen);
     REWRAP_TRY(fill_random(*session, id));
   }
   const std::string label = parsed.object.empty() ? kDefaultLabel : parsed.object;
-  REWRAP_ASSIGN(const CK_OBJECT_HANDLE key, generate_root_key(*session, label, id));
-  const Status made_as_told = check_attributes(*session, key);
-  if (!made_as_told.ok()) {
-    session->api().C_DestroyObject(session->handle(), key);
-    return {
-        Errc::kUnsupported,
-        "the token made a root key with other attributes than asked for; it was destroyed again",
-        "this token cannot guard a root key"};
-  }
-  return {};
+  return make_root_key(*session, *made, label, id);
 }
 
 }  // namespace rewrap

@@ -66,7 +66,7 @@ bool is_user_state(CK_STATE state) {
 
 Result<std::unique_ptr<Session>> Session::open(const Pkcs11Uri& uri, SessionMode mode,
                                                const RootOptions& options) {
-  REWRAP_ASSIGN(auto module, Module::load(uri.module_path));
+  REWRAP_ASSIGN(auto module, Module::load(uri.module_path, uri.init_args));
   // Not make_unique: the constructor is private.
   std::unique_ptr<Session> session(new Session(std::move(module), mode));
   REWRAP_TRY(session->connect_patiently(uri));
@@ -74,8 +74,11 @@ Result<std::unique_ptr<Session>> Session::open(const Pkcs11Uri& uri, SessionMode
   return session;
 }
 
-Session::~Session() {
-  if (handle_ != CK_INVALID_HANDLE && check_process().ok()) api().C_CloseSession(handle_);
+Session::~Session() { close(); }
+
+void Session::close() {
+  const CK_SESSION_HANDLE handle = std::exchange(handle_, CK_INVALID_HANDLE);
+  if (handle != CK_INVALID_HANDLE && check_process().ok()) api().C_CloseSession(handle);
 }
 
 // Some tokens can be missed for a moment: SoftHSM while another process logs in, network HSMs while
@@ -90,13 +93,16 @@ Status Session::connect_patiently(const Pkcs11Uri& uri) {
                           status.native_number() == CKR_TOKEN_NOT_RECOGNIZED;
     if (status.ok() || !may_pass || std::chrono::steady_clock::now() - start > kPatience) break;
     std::this_thread::sleep_for(kPause);
-    REWRAP_TRY(module_->restart());
+    // Others would lose their sessions; they have found the token's slot, and so shall we.
+    REWRAP_TRY(module_->restart_unless_shared());
     status = connect(uri);
   }
   return status;
 }
 
 Status Session::connect(const Pkcs11Uri& uri) {
+  const std::lock_guard lock(module_->call_mutex());  // so that nobody restarts it meanwhile
+  epoch_ = module_->epoch();
   REWRAP_TRY(find_token(uri));
   REWRAP_ASSIGN(handle_, open_handle());
   return {};
@@ -128,27 +134,60 @@ Status Session::find_token(const Pkcs11Uri& uri) {
 
 Result<CK_SESSION_HANDLE> Session::open_handle() {
   CK_FLAGS flags = CKF_SERIAL_SESSION;
-  if (mode_ == SessionMode::kReadWrite) flags |= CKF_RW_SESSION;
+  if (next_mode_ == SessionMode::kReadWrite) flags |= CKF_RW_SESSION;
   CK_SESSION_HANDLE handle = CK_INVALID_HANDLE;
   REWRAP_TRY(check(api().C_OpenSession(slot_, flags, nullptr, nullptr, &handle), "C_OpenSession",
                    "the token gives no session"));
+  mode_ = next_mode_;
   return handle;
 }
 
-Status Session::renew() {
-  REWRAP_TRY(check_process());
-  REWRAP_ASSIGN(const CK_SESSION_HANDLE fresh, open_handle());
-  api().C_CloseSession(std::exchange(handle_, fresh));
+Status Session::check_process() const {
+  REWRAP_TRY(module_->check_process());
+  if (epoch_ == module_->epoch()) return {};
+  return {Errc::kUnavailable, "the PKCS#11 module was restarted to bring a lost token back",
+          "open the root again"};
+}
+
+Result<bool> Session::is_logged_in() {
   CK_SESSION_INFO info{};
   REWRAP_TRY(check(api().C_GetSessionInfo(handle_, &info), "C_GetSessionInfo",
                    "the token does not answer"));
+  return is_user_state(info.state);
+}
+
+Status Session::replace_handle() {
+  REWRAP_TRY(check_process());
+  REWRAP_ASSIGN(const CK_SESSION_HANDLE fresh, open_handle());
+  api().C_CloseSession(std::exchange(handle_, fresh));
+  return {};
+}
+
+Status Session::renew() {
+  REWRAP_TRY(replace_handle());
+  REWRAP_ASSIGN(const bool logged_in, is_logged_in());
   CK_TOKEN_INFO token{};
   REWRAP_TRY(
       check(api().C_GetTokenInfo(slot_, &token), "C_GetTokenInfo", "the token does not answer"));
-  if ((token.flags & CKF_LOGIN_REQUIRED) != 0 && !is_user_state(info.state)) {
+  if ((token.flags & CKF_LOGIN_REQUIRED) != 0 && !logged_in) {
     return {Errc::kUnavailable, "the token has forgotten the login", "open the root again"};
   }
   return {};
+}
+
+Status Session::reconnect(bool allow_final_pin_try) {
+  REWRAP_TRY(module_->check_process());
+  handle_ = CK_INVALID_HANDLE;
+  if (epoch_ == module_->epoch()) {
+    const Status restarted = module_->restart();
+    epoch_ = module_->epoch();  // so that the next call restarts again if this one goes no further
+    REWRAP_TRY(restarted);
+  }
+  Pkcs11Uri same;
+  same.token = token_.label;
+  same.serial = token_.serial;
+  REWRAP_TRY(connect(same));
+  return log_in_again(*this, allow_final_pin_try);
 }
 
 }  // namespace rewrap

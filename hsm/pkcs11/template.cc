@@ -9,6 +9,14 @@ Template& Template::bytes(CK_ATTRIBUTE_TYPE type, ByteView value) {
   return *this;
 }
 
+Template& Template::secret(CK_ATTRIBUTE_TYPE type, ByteView value) {
+  // The C structure has one pointer for reading and writing; a template is only read.
+  attributes_.push_back({.type = type,
+                         .pValue = const_cast<std::uint8_t*>(value.data()),
+                         .ulValueLen = value.size()});
+  return *this;
+}
+
 Template& Template::flag(CK_ATTRIBUTE_TYPE type, bool value) {
   const CK_BBOOL flag = value ? kCkTrue : kCkFalse;
   return bytes(type, {&flag, 1});

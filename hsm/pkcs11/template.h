@@ -24,6 +24,8 @@ class Template {
   Template& flag(CK_ATTRIBUTE_TYPE type, bool value);
   Template& number(CK_ATTRIBUTE_TYPE type, CK_ULONG value);
   Template& bytes(CK_ATTRIBUTE_TYPE type, ByteView value);
+  // secret refers to `value`, which must stay where it is, and copies nothing.
+  Template& secret(CK_ATTRIBUTE_TYPE type, ByteView value);
 
   [[nodiscard]] CK_ATTRIBUTE* data() { return attributes_.data(); }
   [[nodiscard]] CK_ULONG size() const { return attributes_.size(); }

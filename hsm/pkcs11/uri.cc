@@ -24,7 +24,8 @@ using UriPtr = std::unique_ptr<P11KitUri, UriDeleter>;
 constexpr std::string_view kScheme = "pkcs11:";
 constexpr std::array<std::string_view, 7> kPathNames = {"token",  "serial", "manufacturer", "model",
                                                         "object", "id",     "type"};
-constexpr std::array<std::string_view, 2> kQueryNames = {"module-path", "pin-source"};
+constexpr char kInitArgs[] = "x-rewrap-init-args";
+constexpr std::array<std::string_view, 3> kQueryNames = {"module-path", "pin-source", kInitArgs};
 
 template <std::size_t kNum>
 bool is_one_of(const std::array<std::string_view, kNum>& names, std::string_view name) {
@@ -45,8 +46,8 @@ Status check_attribute(std::string_view attribute, bool in_query,
   const bool known = in_query ? is_one_of(kQueryNames, name) : is_one_of(kPathNames, name);
   if (!known) {
     return {Errc::kInvalidArgument, "the pkcs11 URI has an attribute that is not known here",
-            "known: token serial manufacturer model object id type, then ?module-path= and "
-            "&pin-source="};
+            "known: token serial manufacturer model object id type, then ?module-path=, "
+            "&pin-source= and &x-rewrap-init-args="};
   }
   if (equals == std::string_view::npos || equals + 1 == attribute.size()) {
     return {Errc::kInvalidArgument, "an attribute of the pkcs11 URI has no value"};
@@ -110,14 +111,11 @@ Status fill_query(P11KitUri* parsed, Pkcs11Uri* out) {
             "add ?module-path=/absolute/path/to/module.so"};
   }
   out->module_path = module_path;
+  const char* init_args = p11_kit_uri_get_vendor_query(parsed, kInitArgs);
+  if (init_args != nullptr) out->init_args = init_args;
   const char* pin_source = p11_kit_uri_get_pin_source(parsed);
   if (pin_source == nullptr) return {};
-  const auto path = path_of_file_uri(pin_source);
-  if (!path.ok()) {
-    return {Errc::kInvalidArgument, "pin-source does not name a file",
-            "write it as pin-source=file:/absolute/path"};
-  }
-  out->pin_file = path.value();
+  REWRAP_ASSIGN(out->pin_file, pin_file_of(pin_source));
   return {};
 }
 

@@ -36,9 +36,24 @@ Result<Bytes> read_key_value(const std::string& uri, const std::string& label);
 // destroy_key removes the one key `label`.
 Status destroy_key(const std::string& uri, const std::string& label);
 
+// destroy_keys removes every secret, private and public key `label`.
+Status destroy_keys(const std::string& uri, const std::string& label);
+
+// make_rsa_pair makes a pair in the token that is fit to be a root key, shorter than rewrap's own.
+Status make_rsa_pair(const std::string& uri, const std::string& label, const Bytes& id);
+
+// read_modulus reads it from the pair's public half.
+Result<Bytes> read_modulus(const std::string& uri, const std::string& label);
+
 // num_session_objects counts the secret keys that are not token objects, as far as a new session
 // sees them.
 Result<std::size_t> num_session_objects(const std::string& uri);
+
+// num_token_keys counts the secret keys that the token keeps.
+Result<std::size_t> num_token_keys(const std::string& uri);
+
+// token_serial gives the token's serial number.
+Result<std::string> token_serial(const std::string& uri);
 
 }  // namespace rewrap::test
 

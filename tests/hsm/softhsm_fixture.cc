@@ -10,7 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <vector>
+#include <utility>
 
 namespace rewrap::test {
 namespace {
@@ -20,7 +20,8 @@ namespace {
   std::abort();
 }
 
-// run_quietly runs a program to its end and gives its exit status.
+}  // namespace
+
 int run_quietly(std::vector<std::string> words) {
   std::vector<char*> argv;
   argv.reserve(words.size() + 1);
@@ -38,8 +39,6 @@ int run_quietly(std::vector<std::string> words) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-}  // namespace
-
 std::string make_private_folder() {
   std::string folder = std::filesystem::temp_directory_path() / "rewrap-test-XXXXXX";
   if (mkdtemp(folder.data()) == nullptr) give_up("cannot make a private folder");
@@ -51,15 +50,15 @@ void remove_folder(const std::string& folder) {
   std::filesystem::remove_all(folder, ignored);
 }
 
-SoftHsmToken::SoftHsmToken(const std::string& label)
+SoftHsmToken::SoftHsmToken(const std::string& label, const std::string& mechanisms)
     : folder_(make_private_folder()), label_(label) {
   const std::string tokens = folder_ + "/tokens";
   if (mkdir(tokens.c_str(), 0700) != 0) give_up("cannot make the token folder");
   const std::string conf =
       write_file("softhsm2.conf", "directories.tokendir = " + tokens +
                                       "\nobjectstore.backend = file\nlog.level = ERROR\n"
-                                      "slots.removable = false\nslots.mechanisms = ALL\n"
-                                      "library.reset_on_fork = false\n");
+                                      "slots.removable = false\nslots.mechanisms = " +
+                                      mechanisms + "\nlibrary.reset_on_fork = false\n");
   pin_file_ = write_file("pin", pin_ + "\n");
   // NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread
   if (setenv("SOFTHSM2_CONF", conf.c_str(), 1) != 0) give_up("cannot set SOFTHSM2_CONF");

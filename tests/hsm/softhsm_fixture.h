@@ -6,14 +6,25 @@
 #define REWRAP_TESTS_HSM_SOFTHSM_FIXTURE_H_
 
 #include <string>
+#include <vector>
 
 namespace rewrap::test {
+
+// Lists for a SoftHSM that lacks something. SoftHSM's own way of taking one away ("-NAME") misses
+// the first.
+inline constexpr char kWithoutKeyWrap[] =
+    "CKM_AES_KEY_GEN,CKM_AES_ECB,CKM_AES_GCM,CKM_RSA_PKCS_KEY_PAIR_GEN,CKM_RSA_PKCS_OAEP";
+inline constexpr char kOnlyOaep[] =
+    "CKM_AES_KEY_GEN,CKM_AES_ECB,CKM_RSA_PKCS_KEY_PAIR_GEN,CKM_RSA_PKCS_OAEP";
+inline constexpr char kNoGuard[] = "CKM_AES_KEY_GEN,CKM_AES_ECB,CKM_RSA_PKCS_KEY_PAIR_GEN";
 
 class SoftHsmToken {
  public:
   // Ends the program with a message if there is no token to be had: a test without its token is no
   // test.
-  explicit SoftHsmToken(const std::string& label = "rewrap-test");
+  // `mechanisms` is SoftHSM's slots.mechanisms: ALL, or the only ones that it shall have.
+  explicit SoftHsmToken(const std::string& label = "rewrap-test",
+                        const std::string& mechanisms = "ALL");
   SoftHsmToken(const SoftHsmToken&) = delete;
   SoftHsmToken& operator=(const SoftHsmToken&) = delete;
   ~SoftHsmToken();
@@ -44,6 +55,9 @@ class SoftHsmToken {
   std::string pin_file_;
   std::string pin_ = "1234";
 };
+
+// run_quietly runs a program, its output thrown away, and gives its exit status.
+int run_quietly(std::vector<std::string> words);
 
 // make_private_folder makes a new directory, mode 0700, under the system's temporary directory.
 std::string make_private_folder();

@@ -44,7 +44,15 @@ static CK_RV spy_get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO* info) {
 static CK_RV spy_open_session(CK_SLOT_ID slot, CK_FLAGS flags, void* application, CK_NOTIFY notify,
                               CK_SESSION_HANDLE* session) {
   if (rewrap_spy_control.is_dead != 0) return CKR_DEVICE_ERROR;
-  return real.C_OpenSession(slot, flags, application, notify, session);
+  const CK_RV rv = real.C_OpenSession(slot, flags, application, notify, session);
+  if (rv == CKR_OK) ++rewrap_spy_control.num_open_sessions;
+  return rv;
+}
+
+static CK_RV spy_close_session(CK_SESSION_HANDLE session) {
+  const CK_RV rv = real.C_CloseSession(session);
+  if (rv == CKR_OK) --rewrap_spy_control.num_open_sessions;
+  return rv;
 }
 
 static CK_RV spy_unwrap_key(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism,
@@ -73,6 +81,7 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST*
   spied.C_Finalize = spy_finalize;
   spied.C_GetTokenInfo = spy_get_token_info;
   spied.C_OpenSession = spy_open_session;
+  spied.C_CloseSession = spy_close_session;
   spied.C_UnwrapKey = spy_unwrap_key;
   spied.C_Decrypt = spy_decrypt;
   *list = &spied;

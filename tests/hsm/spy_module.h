@@ -15,6 +15,7 @@ struct SpyControl {
   unsigned long unwrap_result;   // if not 0: what C_UnwrapKey says, without doing anything
   unsigned long decrypt_result;  // if not 0: what C_Decrypt says, leaving the operation open
   int is_dead;                   // every session call says CKR_DEVICE_ERROR
+  int num_open_sessions;         // C_OpenSession calls that went through, less C_CloseSession's
 };
 
 // load_spy gives the control block of the module at `path`. It stays loaded, as p11-kit's later

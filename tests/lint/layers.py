@@ -30,6 +30,7 @@ FOLDERS = ("aesni", "api", "bench", "engine", "hsm", "rekey", "tests", "tools")
 # Foreign headers that only some files may see: (what, pattern of the header, pattern of the files that may).
 FENCED = (
     ("PKCS#11 headers", r"(p11-kit/.*|(.*/)?pkcs11[^/]*)", r"(hsm/pkcs11|tests)/.*"),
+    ("libtss2 headers", r"tss2/.*", r"hsm/tpm2/.*\.cc|tests/.*"),
     ("lmdb.h", r"(.*/)?lmdb\.h", r"(rekey/lmdb|tests)/.*"),
     ("OpenSSL headers", r"openssl/.*", r".*\.cc"),
     ("ipsec-mb headers", r"(.*/)?intel-ipsec-mb\.h", r"engine/ipsecmb.*|(bench|tests)/.*"),
@@ -167,6 +168,7 @@ GOOD = {
     "engine/e.cc": "// It is.\n// We avoid using namespace std here.\nint todo = 0;\n",
     "engine/ipsecmb.cc": "// It is.\n#include <intel-ipsec-mb.h>\n",
     "hsm/pkcs11/a.cc": '// It is.\n#include <p11-kit/pkcs11.h>\n#include <p11-kit/uri.h>\n#include "hsm/pkcs11/token.h"\n',
+    "hsm/tpm2/a.cc": "// It is.\n#include <tss2/tss2_esys.h>\n",
     "rekey/lmdb/a.cc": "// It is.\n#include <lmdb.h>\n",
     "rekey/jsonl.cc": "// It is.\n#include <boost/json.hpp>\n",
     "tests/unit/a.cc": '// It is.\n#include <lmdb.h>\n#include <p11-kit/pkcs11.h>\n#include "tools/rewrap/table.h"\n',
@@ -201,6 +203,10 @@ def bad_files():
     for path in ("hsm/bad.cc", "engine/bad.cc", "tools/bad.cc", "bench/bad.cc"):
         for header in ("p11-kit/uri.h", "p11-kit/pkcs11.h", "pkcs11.h", "softhsm/pkcs11t.h"):
             yield path, foreign(header), "foreign"
+    for path in ("hsm/bad.cc", "hsm/pkcs11/bad.cc", "tools/bad.cc"):
+        yield path, foreign("tss2/tss2_esys.h"), "foreign"
+    path = "hsm/tpm2/bad.h"
+    yield path, header_text(path, "#include <tss2/tss2_esys.h>"), "foreign"
     for path in ("rekey/bad.cc", "tools/bad.cc", "engine/bad.cc"):
         yield path, foreign("lmdb.h"), "foreign"
     for path in ("rekey/bad.cc", "tools/bad.cc", "engine/bad.cc", "engine/base/ipsecmb.cc", "hsm/bad.cc"):
