@@ -67,6 +67,11 @@ Status gate(const Census& census, const VersionCount& count) {
   return {};
 }
 
+Result<KekVersionRecord> read_version(Snapshot& snapshot, KeysetNumber keyset, KekVersion version) {
+  REWRAP_ASSIGN(const ByteView stored, snapshot.kek_version(keyset, version));
+  return decode_kek_version(stored);
+}
+
 Status check_gate(Snapshot& snapshot, const std::string& name, KekVersion version,
                   KekVersionRecord* record) {
   REWRAP_ASSIGN(Census census, take_census(snapshot, name));
@@ -75,12 +80,50 @@ Status check_gate(Snapshot& snapshot, const std::string& name, KekVersion versio
     return Status(Errc::kNotFound, "the keyset has no such KEK version",
                   "rewrap census lists its versions");
   }
-  if (count->state == KekState::kDestroyed)
+  REWRAP_ASSIGN(*record, read_version(snapshot, census.keyset.number, version));
+  // With protectors left, a root has yet to remove its key.
+  if (record->state == KekState::kDestroyed && record->protectors.empty())
     return Status(Errc::kNotFound, "this KEK version was decommissioned before");
-  REWRAP_TRY(gate(census, *count));
-  REWRAP_ASSIGN(const ByteView stored, snapshot.kek_version(census.keyset.number, version));
-  REWRAP_ASSIGN(*record, decode_kek_version(stored));
-  return {};
+  return gate(census, *count);
+}
+
+// mark_destroyed commits that nobody is to use the version again. What stays in the record is what
+// its roots have to remove.
+Status mark_destroyed(std::unique_ptr<Transaction> transaction, KeysetNumber keyset,
+                      KekVersion version, KekVersionRecord* record) {
+  if (record->state == KekState::kDestroyed) return {};
+  record->state = KekState::kDestroyed;
+  record->destroyed_at = now_seconds();
+  record->mac_key_wrap.clear();
+  std::erase_if(record->protectors,
+                [](const Protector& protector) { return !root_keeps_state(protector.mechanism); });
+  REWRAP_TRY(transaction->put_kek_version(keyset, version, encode(*record)));
+  return transaction->commit();
+}
+
+// remove_keys lets the roots remove what they keep, and then forgets the protectors.
+Status remove_keys(Store* store, const KeysetRecord& keyset, KekVersion version,
+                   KekVersionRecord* record, Keyring* keyring) {
+  if (record->protectors.empty()) return {};
+  const Status removed = keyring->destroy(keyset, version, *record);
+  if (removed.code() == Errc::kCorruption) {
+    return removed.with_hint(
+        "no DEK needs the KEK any more, but its token has another key under its name: see which of "
+        "its rewrap-kek-... objects no store needs, and remove it by the token's own tools");
+  }
+  if (removed.code() == Errc::kDenied) {
+    return removed.with_hint(
+        "no DEK needs the KEK any more, but its token still has it: see to the PIN, then run the "
+        "same command again");
+  }
+  if (!removed.ok()) {
+    return removed.with_hint(
+        "no DEK needs the KEK any more, but its token still has it: run the same command again");
+  }
+  record->protectors.clear();
+  REWRAP_ASSIGN(auto transaction, store->begin());
+  REWRAP_TRY(transaction->put_kek_version(keyset.number, version, encode(*record)));
+  return transaction->commit();
 }
 
 }  // namespace
@@ -99,6 +142,8 @@ Result<Census> take_census(Snapshot& snapshot, const std::string& name) {
       snapshot.for_each_kek_version(number, [&](KekVersion version, ByteView stored) -> Status {
         REWRAP_ASSIGN(const KekVersionRecord record, decode_kek_version(stored));
         census.versions.push_back({version, record.state, record.created_at});
+        for (const Protector& protector : record.protectors)
+          census.versions.back().key_refs.push_back(protector.key_ref);
         return {};
       }));
   REWRAP_TRY(count_segments(snapshot, &census));
@@ -125,13 +170,10 @@ Status decommission(Store* store, const std::string& name, KekVersion version, K
   REWRAP_ASSIGN(auto transaction, store->begin());
   REWRAP_TRY(reload_keyset(*transaction, name, *keyring).status());
   REWRAP_TRY(check_gate(*transaction, name, version, &record));
-  REWRAP_TRY(keyring->destroy(record));
-  record.state = KekState::kDestroyed;
-  record.destroyed_at = now_seconds();
-  record.protectors.clear();
-  record.mac_key_wrap.clear();
-  REWRAP_TRY(transaction->put_kek_version(keyset.number, version, encode(record)));
-  return transaction->commit();
+  // First the store gives the KEK up, then its token does: a crash in between leaves a key that
+  // nothing names as usable, and that the next call removes; never a name without a key.
+  REWRAP_TRY(mark_destroyed(std::move(transaction), keyset.number, version, &record));
+  return remove_keys(store, keyset, version, &record, keyring);
 }
 
 Result<std::vector<QuarantinedDek>> list_quarantine(Store* store, const std::string& name) {

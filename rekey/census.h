@@ -20,6 +20,7 @@ struct VersionCount {
   std::uint64_t deks = 0;         // live DEKs in segments that name this version
   std::uint64_t quarantined = 0;  // damaged DEKs kept under this version
   std::uint64_t segments = 0;
+  std::vector<std::string> key_refs = {};  // Protector::key_ref of each protector that is left
 };
 
 struct Census {
@@ -35,8 +36,8 @@ struct Census {
 // (verify does).
 Result<Census> take_census(Snapshot& snapshot, const std::string& name);
 
-// decommission destroys KEK version `version`: its protectors and MAC key leave the store, and the
-// roots are told.
+// decommission destroys KEK version `version`: its protectors and MAC key leave the store, and then
+// a root that keeps the KEK itself removes it. If only the latter failed, run it again.
 // Errors: kRefused   the gate's reasons, one message each: the version is current;
 // a rekey is unfinished; a segment or a
 //                    quarantined DEK still needs it; a segment cannot be read; no clean verify

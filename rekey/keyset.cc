@@ -5,7 +5,9 @@
 #include <numeric>
 #include <utility>
 
+#include "engine/make_transform.h"
 #include "rekey/dek_wrap.h"
+#include "rekey/protect.h"
 
 namespace rewrap {
 namespace {
@@ -133,7 +135,7 @@ Status quarantine_foreign(Transaction* transaction, KeysetNumber keyset,
   return {};
 }
 
-// New key bytes are in locked memory until they are wrapped: 1 MiB for 64-byte DEKs, well under the
+// New key bytes are in locked memory until they are wrapped, if they are here at all: 1 MiB for 64-byte DEKs, well under the
 // usual lock limit of 8 MiB.
 constexpr std::size_t kGenerateBatch = 8 * kMaxSegmentDeks;
 
@@ -146,6 +148,30 @@ Result<std::vector<DekId>> random_ids(std::size_t count) {
     id[8] = static_cast<std::uint8_t>((id[8] & 0x3f) | 0x80);
   }
   return ids;
+}
+
+Status check_request(const NewKeyset& request) {
+  if (!is_keyset_name(request.name)) {
+    return {Errc::kInvalidArgument,
+            "a keyset's name is 1 to 64 letters, digits, dots, dashes or underscores"};
+  }
+  if (!is_dek_len(request.dek_len))
+    return {Errc::kInvalidArgument, "a DEK is 16, 24, 32, 48 or 64 bytes"};
+  if (request.custody == Custody::kInToken && request.algorithm != WrapAlgorithm::kKw) {
+    return {Errc::kInvalidArgument,
+            "in custody in-token the token itself wraps the DEKs, by RFC 3394 only",
+            "use --wrap kw, or --custody kek-in-token"};
+  }
+  if (request.sealed_kek && request.custody != Custody::kHost) {
+    return {Errc::kInvalidArgument, "a TPM gives its KEKs out: they are not kept in a token",
+            "use --custody host with --sealed-kek"};
+  }
+  if (request.sealed_kek && request.algorithm == WrapAlgorithm::kGcm) {
+    return {Errc::kInvalidArgument,
+            "GCM is not for a KEK from elsewhere: who used it before may have used the same IVs",
+            "use --wrap kw or kwp, or leave --sealed-kek out for a new KEK"};
+  }
+  return {};
 }
 
 // Makes and stores one batch of new DEKs under the version that is current now.
@@ -161,14 +187,10 @@ Result<std::vector<DekId>> generate_batch(Store* store, const std::string& name,
   snapshot.reset();
   REWRAP_ASSIGN(const auto ivs, reserve_ivs(store, keyset, *keyring, count));
   const WrapSide side = dek_side(keyset, keyring->find(deks.version)->kek, ivs.get());
-  REWRAP_ASSIGN(auto transform, implementation.make({dek_len, std::nullopt, side, false}));
-  REWRAP_ASSIGN(SecretBuffer keys, SecretBuffer::create(count * dek_len));
-  REWRAP_TRY(random_bytes(keys.expose_secret()));
-  deks.wraps.resize(count * transform->out_len());
-  Bytes verdicts(count);
   const AadColumn aad{
       {deks.ids.front().data(), count * sizeof(DekId)}, sizeof(DekId), sizeof(DekId)};
-  REWRAP_TRY(transform->run({keys.expose_secret(), deks.wraps, verdicts, {}, aad}));
+  deks.wraps.resize(count * wrapped_len(keyset.algorithm, dek_len));
+  REWRAP_TRY(make_wrapped_keys(implementation, side, dek_len, aad, deks.wraps));
   REWRAP_TRY(append_deks(store, name, *keyring, deks));
   return std::move(deks.ids);
 }
@@ -176,12 +198,7 @@ Result<std::vector<DekId>> generate_batch(Store* store, const std::string& name,
 }  // namespace
 
 Result<KeysetRecord> create_keyset(Store* store, const NewKeyset& request, Keyring* keyring) {
-  if (!is_keyset_name(request.name)) {
-    return Status(Errc::kInvalidArgument,
-                  "a keyset's name is 1 to 64 letters, digits, dots, dashes or underscores");
-  }
-  if (!is_dek_len(request.dek_len))
-    return Status(Errc::kInvalidArgument, "a DEK is 16, 24, 32, 48 or 64 bytes");
+  REWRAP_TRY(check_request(request));
   const Status exists(Errc::kAlreadyExists, "there is a keyset of that name already",
                       "choose another name, or use that one");
   {
@@ -193,18 +210,30 @@ Result<KeysetRecord> create_keyset(Store* store, const NewKeyset& request, Keyri
   keyset.name = request.name;
   keyset.algorithm = request.algorithm;
   keyset.dek_len = static_cast<std::uint16_t>(request.dek_len);
+  keyset.custody = request.custody;
   keyset.created_at = now_seconds();
   keyset.current_version = 1;
   REWRAP_ASSIGN(const std::vector<DekId> uuid, random_ids(1));
   keyset.uuid = uuid.front();
-  REWRAP_ASSIGN(const KekVersionRecord version, keyring->create(keyset.uuid, 1, request.root_uri));
+  REWRAP_ASSIGN(const KekVersionRecord version,
+                request.sealed_kek
+                    ? keyring->adopt(keyset, 1, request.root_uri, *request.sealed_kek)
+                    : keyring->create(keyset, 1, request.root_uri));
+  NewVersion unstored(keyring, keyset, 1, version);
 
   REWRAP_ASSIGN(auto transaction, store->begin());
   if (transaction->keyset(request.name).ok()) return exists;
+  const Protector& protector = version.protectors.front();
+  REWRAP_TRY(check_counter_is_free(*transaction, nullptr, keyring, protector));
   REWRAP_ASSIGN(keyset.number, transaction->next_keyset_number());
   REWRAP_TRY(transaction->put_kek_version(keyset.number, 1, encode(version)));
   REWRAP_TRY(store_keyset(transaction.get(), keyset, *keyring));
+  unstored.keep();
   REWRAP_TRY(transaction->commit());
+  // From here on the keyset is there, whatever becomes of this: what opens it next goes on with it.
+  Status valid = keyring->activate(protector);
+  if (valid.ok() && !counter_of(protector).empty()) valid = keyring->prove(keyset, 1, protector);
+  if (!valid.ok()) keyring->add_broken(1, protector, valid);
   return keyset;
 }
 
@@ -217,6 +246,24 @@ Result<std::vector<KeysetRecord>> list_keysets(Store* store) {
     return {};
   }));
   return keysets;
+}
+
+Result<Protector> find_sealed_kek(Store* store, const std::string& name, KekVersion version) {
+  REWRAP_ASSIGN(auto snapshot, store->snapshot());
+  REWRAP_ASSIGN(const KeysetRecord keyset, peek_keyset(*snapshot, name));
+  const Result<ByteView> stored =
+      snapshot->kek_version(keyset.number, version == 0 ? keyset.current_version : version);
+  if (stored.status().code() == Errc::kNotFound) {
+    return Status(Errc::kNotFound, "the keyset has no KEK version of that number",
+                  "rewrap census shows those there are");
+  }
+  if (!stored.ok()) return stored.status();
+  REWRAP_ASSIGN(const KekVersionRecord record, decode_kek_version(stored.value()));
+  for (const Protector& protector : record.protectors) {
+    if (protector.mechanism == Mechanism::kTpm2Seal) return protector;
+  }
+  return Status(Errc::kNotFound, "no TPM seals this KEK version",
+                "rewrap reprotect --root tpm2:... --add makes such a protector");
 }
 
 Status append_deks(Store* store, const std::string& name, const Keyring& keyring,

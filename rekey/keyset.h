@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,14 +29,25 @@ struct NewKeyset {
   std::string root_uri;
   WrapAlgorithm algorithm = WrapAlgorithm::kKw;
   std::size_t dek_len = 32;
+  Custody custody = Custody::kHost;
+  // KEK version 1, if it is not to be a new one: sealed by tpm2-tools, under the key that root_uri
+  // names. Not for GCM, whose IVs must not come twice under a key, whoever else has used it.
+  std::optional<SealedFiles> sealed_kek = {};
 };
 
-// create_keyset makes a keyset with KEK version 1 under the root. Errors: kInvalidArgument,
-// kAlreadyExists, the root's own.
+// create_keyset makes a keyset with KEK version 1 under the root. If the root cannot make the stored
+// protector valid the keyset is there all the same, and Keyring::broken says why. Errors: kInvalidArgument,
+// kAlreadyExists, the root's own; kUnsupported if the root cannot keep KEKs and the custody asks
+// for that.
 Result<KeysetRecord> create_keyset(Store* store, const NewKeyset& request, Keyring* keyring);
 
 // list_keysets gives all keysets, unauthenticated, in order of name.
 Result<std::vector<KeysetRecord>> list_keysets(Store* store);
+
+// find_sealed_kek gives the protector by which a TPM gives a KEK version back (0: the current one),
+// the newest if there are several. It is read and not opened.
+// Errors: kNotFound  there is no such version, or no TPM seals it
+Result<Protector> find_sealed_kek(Store* store, const std::string& name, KekVersion version);
 
 // The most DEKs that one append takes, and so one transaction: 64 segments.
 inline constexpr std::size_t kMaxAppendDeks = 64 * kMaxSegmentDeks;

@@ -26,8 +26,25 @@ const char* custody_name(Custody custody) {
   switch (custody) {
     case Custody::kHost:
       return "host";
+    case Custody::kKekInToken:
+      return "kek-in-token";
+    case Custody::kInToken:
+      return "in-token";
   }
   return "unknown";
+}
+
+std::optional<Custody> find_custody(std::string_view name) {
+  for (const Custody custody : {Custody::kHost, Custody::kKekInToken, Custody::kInToken}) {
+    if (name == custody_name(custody)) return custody;
+  }
+  return std::nullopt;
+}
+
+Custody custody_of(const Kek& kek) {
+  if (kek.token() == nullptr) return Custody::kHost;
+  return kek.token()->custody() == TokenCustody::kInToken ? Custody::kInToken
+                                                          : Custody::kKekInToken;
 }
 
 Bytes encode(const KekVersionRecord& record) {
@@ -111,8 +128,7 @@ Result<KeysetRecord> read_keyset(ByteView stored) {
   if (algorithm == static_cast<std::uint8_t>(WrapAlgorithm::kGcm)) record.gcm_wraps = in.u64();
   in.raw(kMacNonceLen + kTagLen);
   const bool valid = in.done() && format == kRecordFormat && is_wrap_algorithm(algorithm) &&
-                     is_dek_len(record.dek_len) &&
-                     custody == static_cast<std::uint8_t>(Custody::kHost) &&
+                     is_dek_len(record.dek_len) && custody >= 1 && custody <= 3 &&
                      is_keyset_name(record.name) && record.gcm_wraps <= kMaxGcmWraps;
   if (!valid) return damaged();
   record.algorithm = static_cast<WrapAlgorithm>(algorithm);

@@ -5,12 +5,14 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "engine/base/bytes.h"
 #include "engine/base/status.h"
+#include "engine/kek.h"
 #include "engine/mac.h"
 #include "engine/wrap_algorithm.h"
 #include "hsm/protector.h"
@@ -25,14 +27,23 @@ inline constexpr std::size_t kKekLen = 32;              // KEKs made here are AE
 
 // Custody is where the KEK is while DEKs are re-wrapped. Stored: never renumber.
 enum class Custody : std::uint8_t {
-  kHost = 1,  // in locked host memory, only while a job runs
+  kHost = 1,        // in locked host memory, only while a job runs
+  kKekInToken = 2,  // never leaves its token; the DEKs pass through locked host memory
+  kInToken = 3,     // never leaves its token, and neither do the DEKs; RFC 3394 only
 };
+
+// custody_name gives it as the command line writes it: "host", "kek-in-token", "in-token";
+// find_custody is the inverse.
 const char* custody_name(Custody custody);
+std::optional<Custody> find_custody(std::string_view name);
+
+// custody_of gives where a KEK is.
+Custody custody_of(const Kek& kek);
 
 // KekState is the life of a KEK version. Stored: never renumber.
 enum class KekState : std::uint8_t {
   kUsable = 1,     // has a protector; the highest one is the current version
-  kDestroyed = 2,  // decommissioned: its protectors are gone, the number stays used
+  kDestroyed = 2,  // decommissioned: the number stays used, the KEK is never used again
 };
 
 struct KekVersionRecord {
@@ -41,7 +52,9 @@ struct KekVersionRecord {
   std::uint64_t destroyed_at = 0;  // 0 while usable
   Bytes mac_key_wrap;  // the version's MAC key, wrapped under the KEK itself (RFC 3394); empty once
                        // destroyed
-  std::vector<Protector> protectors;  // any one of them gives the KEK back; empty once destroyed
+  // Any one of them gives the KEK back. Once destroyed: those whose root has yet to remove the key
+  // that it keeps; in the end none.
+  std::vector<Protector> protectors;
 };
 Bytes encode(const KekVersionRecord& record);
 Result<KekVersionRecord> decode_kek_version(ByteView stored);

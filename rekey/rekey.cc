@@ -2,11 +2,15 @@
 #include "rekey/rekey.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
+#include <set>
 
+#include "engine/make_transform.h"
 #include "rekey/dek_wrap.h"
 #include "rekey/keyset_lock.h"
+#include "rekey/protect.h"
 #include "rekey/rewrap_job.h"
 
 namespace rewrap {
@@ -44,31 +48,88 @@ Result<Work> find_work(Snapshot& snapshot, const KeysetRecord& keyset, KekVersio
   return work;
 }
 
-Result<std::string> root_of_version(Snapshot& snapshot, KeysetNumber keyset, KekVersion version) {
-  REWRAP_ASSIGN(const ByteView stored, snapshot.kek_version(keyset, version));
+// roots_of gives the root URIs of the current version, first the one that made its KEK.
+Result<std::vector<std::string>> roots_of(Store* store, const KeysetRecord& keyset) {
+  REWRAP_ASSIGN(auto snapshot, store->snapshot());
+  REWRAP_ASSIGN(const ByteView stored,
+                snapshot->kek_version(keyset.number, keyset.current_version));
   REWRAP_ASSIGN(const KekVersionRecord record, decode_kek_version(stored));
-  if (record.protectors.empty())
-    return Status(Errc::kCorruption, "the current KEK version has no protector");
-  return record.protectors.front().root_uri;
+  std::vector<std::string> roots;
+  for (const Protector& protector : record.protectors) {
+    if (std::find(roots.begin(), roots.end(), protector.root_uri) == roots.end())
+      roots.push_back(protector.root_uri);
+  }
+  if (roots.empty()) return Status(Errc::kCorruption, "the current KEK version has no protector");
+  return roots;
+}
+
+// renew_counted makes what a counter makes necessary: whatever is bound to it of this keyset is
+// protected anew before it is raised.
+Result<NewProtectors> renew_counted(Store* store, const KeysetRecord& keyset, Keyring* keyring,
+                                    const KekVersionRecord& target) {
+  REWRAP_ASSIGN(auto snapshot, store->snapshot());
+  std::vector<std::string> roots;
+  for (const Protector& protector : target.protectors) {
+    if (counter_of(protector).empty()) continue;
+    REWRAP_TRY(check_counter_is_free(*snapshot, &keyset, keyring, protector));
+    roots.push_back(protector.root_uri);
+  }
+  NewProtectors made;
+  if (!roots.empty()) REWRAP_TRY(make_protectors(*snapshot, keyset, keyring, roots, &made));
+  return made;
+}
+
+// A token re-wraps between its own keys only, and some not even that: found out by doing it once,
+// with a throwaway key, before anything names the new version.
+Status try_rewrap(const KeysetRecord& keyset, const Keyring& keyring, KekVersion target,
+                  const Implementation& implementation) {
+  if (keyset.custody != Custody::kInToken) return {};
+  const WrapSide from = dek_side(keyset, keyring.find(keyset.current_version)->kek);
+  const WrapSide to = dek_side(keyset, keyring.find(target)->kek);
+  Bytes wrap(wrapped_len(keyset.algorithm, keyset.dek_len));
+  REWRAP_TRY(make_wrapped_keys(implementation, from, keyset.dek_len, {}, wrap));
+  REWRAP_ASSIGN(auto rewrap, make_transform(implementation, {keyset.dek_len, from, to, false}));
+  std::array<std::uint8_t, 1> verdict{kDamaged};
+  REWRAP_TRY(rewrap->run(wrap, wrap, verdict));
+  if (verdict[0] == kIntact) return {};
+  return Status(Errc::kUnavailable, "the token does not open a key that it has just wrapped",
+                "rewrap root probe shows what the token can do");
 }
 
 // start_rekey makes the next version and makes it current, in one durable transaction before any
-// segment names it (R1, R3).
-Status start_rekey(Store* store, KeysetRecord* keyset, Keyring* keyring, std::string root_uri) {
-  if (root_uri.empty()) {
-    REWRAP_ASSIGN(auto snapshot, store->snapshot());
-    REWRAP_ASSIGN(root_uri, root_of_version(*snapshot, keyset->number, keyset->current_version));
-  }
+// segment names it (R1, R3): under the root that was asked for, else under all of the current
+// version's, so that no recovery protector gets lost. The roots it leaves out go to `dropped`.
+Status start_rekey(Store* store, KeysetRecord* keyset, Keyring* keyring,
+                   const RekeyOptions& options, std::set<std::string>* dropped) {
+  REWRAP_ASSIGN(const std::vector<std::string> old_roots, roots_of(store, *keyset));
+  const std::vector<std::string> roots =
+      options.root_uri.empty() ? old_roots : std::vector<std::string>{options.root_uri};
   const KekVersion target = keyset->current_version + 1;
-  REWRAP_ASSIGN(const KekVersionRecord version, keyring->create(keyset->uuid, target, root_uri));
+  REWRAP_ASSIGN(KekVersionRecord version, keyring->create(*keyset, target, roots.front()));
+  NewVersion unstored(keyring, *keyset, target, version);
+  REWRAP_TRY(try_rewrap(*keyset, *keyring, target, *options.implementation));
+  for (std::size_t i = 1; i < roots.size(); ++i) {
+    REWRAP_ASSIGN(Protector protector, keyring->protect(*keyset, target, roots[i]));
+    version.protectors.push_back(std::move(protector));
+  }
+  REWRAP_ASSIGN(NewProtectors renewed, renew_counted(store, *keyset, keyring, version));
   REWRAP_ASSIGN(auto transaction, store->begin());
   REWRAP_ASSIGN(*keyset, reload_keyset(*transaction, keyset->name, *keyring));
   keyset->current_version = target;
   keyset->rekey_target = target;
   keyset->gcm_wraps = 0;
   REWRAP_TRY(transaction->put_kek_version(keyset->number, target, encode(version)));
+  REWRAP_TRY(store_protectors(transaction.get(), keyset->number, renewed));
   REWRAP_TRY(store_keyset(transaction.get(), *keyset, *keyring));
-  return transaction->commit();
+  unstored.keep();
+  REWRAP_TRY(transaction->commit());
+  if (!renewed.empty()) {
+    renewed.emplace(target, version.protectors);
+    REWRAP_ASSIGN(*dropped, settle_protectors(store, *keyset, keyring, renewed, OtherRoots::kKeep));
+  }
+  for (const std::string& root : old_roots)
+    if (std::find(roots.begin(), roots.end(), root) == roots.end()) dropped->insert(root);
+  return {};
 }
 
 // A rekey that was interrupted may have put DEKs aside before: they count, or its last run would
@@ -161,6 +222,7 @@ Result<RekeyReport> rekey(Store* store, const std::string& name, Keyring* keyrin
   RekeyReport report;
   report.resumed = keyset.rekey_target != 0;
   report.deks = keyset.live_deks;
+  report.custody = keyset.custody;
   REWRAP_ASSIGN(const bool worn_out, is_worn_out(*snapshot, keyset));
   const KekVersion first_target = keyset.rekey_target;
   if (report.resumed && !worn_out && !options.root_uri.empty()) {
@@ -172,8 +234,11 @@ Result<RekeyReport> rekey(Store* store, const std::string& name, Keyring* keyrin
   // changed yet.
   REWRAP_TRY(open_versions_in_use(*snapshot, keyset, keyring).status());
   snapshot.reset();
-  if (!report.resumed || worn_out)
-    REWRAP_TRY(start_rekey(store, &keyset, keyring, options.root_uri));
+  if (!report.resumed || worn_out) {
+    std::set<std::string> dropped;
+    REWRAP_TRY(start_rekey(store, &keyset, keyring, options, &dropped));
+    report.dropped_roots.assign(dropped.begin(), dropped.end());
+  }
   keyring->release_roots();
   report.to_version = keyset.rekey_target;
 
@@ -189,7 +254,11 @@ Result<RekeyReport> rekey(Store* store, const std::string& name, Keyring* keyrin
                       options.accept_damaged_segments,
                       options.stop,
                       options.progress};
-  REWRAP_TRY(run_passes(job, &report));
+  const Status passed = run_passes(job, &report);
+  if (passed.code() == Errc::kUnavailable) {
+    return passed.with_hint("when the token answers again, run rewrap rekey again: it goes on");
+  }
+  REWRAP_TRY(passed);
   if (report.from_version == 0) report.from_version = report.to_version - 1;
   if (report.resumed) {
     REWRAP_ASSIGN(report.quarantined, count_set_aside(store, keyset, first_target));
@@ -213,6 +282,7 @@ Result<RekeyReport> plan_rekey(Store* store, const std::string& name, Keyring* k
       report.resumed && !worn_out ? keyset.rekey_target : keyset.current_version + 1;
   REWRAP_ASSIGN(const Work work, find_work(*snapshot, keyset, report.to_version));
   report.from_version = work.oldest;
+  report.custody = keyset.custody;
   report.deks = keyset.live_deks;
   report.rewrapped = work.deks;
   return report;

@@ -48,6 +48,7 @@ struct RekeyOptions {
 struct RekeyReport {
   KekVersion from_version = 0;  // the oldest version that DEKs were moved from
   KekVersion to_version = 0;
+  Custody custody = Custody::kHost;
   bool resumed = false;    // an unfinished rekey was gone on with
   bool stopped = false;    // ended by RekeyOptions::stop; run again to go on
   std::uint64_t deks = 0;  // DEKs in the keyset when it began, without those in quarantine
@@ -56,6 +57,8 @@ struct RekeyReport {
   std::vector<SegmentNumber> damaged_segments;  // left under their old version; sorted
   std::vector<SegmentNumber>
       accepted_segments;  // re-wrapped although they failed authentication; sorted
+  // Roots that protect the old version and not the new one: with RekeyOptions::root_uri, all others.
+  std::vector<std::string> dropped_roots;
   double seconds = 0;
 
   [[nodiscard]] bool complete() const {
@@ -67,7 +70,10 @@ struct RekeyReport {
 // after any failure.
 // Errors: kConflict  another is running (R6), or one is unfinished and a root
 // was named
-//         the root's own; kExhausted, kIo from the store. What was committed stays.
+//         the root's own, before anything has changed
+//         kUnavailable  a token that keeps the KEK went away; run again when it is back
+//         kExhausted, kIo  the store's
+// What was committed stays.
 Result<RekeyReport> rekey(Store* store, const std::string& name, Keyring* keyring,
                           const RekeyOptions& options);
 

@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "engine/make_transform.h"
 #include "rekey/dek_wrap.h"
 
 namespace rewrap {
@@ -112,8 +113,9 @@ class Worker {
       : job_(job),
         target_(*job.keyring->find(job.target)),
         reader_(job.keyset, *job.keyring, [this](const OpenVersion& from, std::size_t dek_len) {
-          return job_.implementation->make({dek_len, dek_side(job_.keyset, from.kek),
-                                            dek_side(job_.keyset, target_.kek, job_.ivs), false});
+          return make_transform(*job_.implementation,
+                                {dek_len, dek_side(job_.keyset, from.kek),
+                                 dek_side(job_.keyset, target_.kek, job_.ivs), false});
         }) {}
 
   Status start() {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <mutex>
 
+#include "engine/make_transform.h"
 #include "rekey/dek_wrap.h"
 #include "rekey/segment_walk.h"
 
@@ -60,11 +61,11 @@ class Checker {
   Checker(const KeysetRecord& keyset, const Keyring& keyring, const Implementation& implementation,
           Tally* tally)
       : keyset_(keyset),
-        reader_(
-            keyset, keyring,
-            [&implementation, &keyset](const OpenVersion& from, std::size_t dek_len) {
-              return implementation.make({dek_len, dek_side(keyset, from.kek), std::nullopt, true});
-            }),
+        reader_(keyset, keyring,
+                [&implementation, &keyset](const OpenVersion& from, std::size_t dek_len) {
+                  return make_transform(implementation,
+                                        {dek_len, dek_side(keyset, from.kek), std::nullopt, true});
+                }),
         tally_(tally) {}
 
   // check_segment reports damage to the tally; only failures of the machinery come back.
@@ -223,6 +224,7 @@ Result<VerifyReport> verify(Store* store, const std::string& name, Keyring* keyr
   REWRAP_ASSIGN(const KeysetRecord keyset, load_keyset(*snapshot, name, keyring));
   REWRAP_ASSIGN(const std::set<KekVersion> versions,
                 open_versions_in_use(*snapshot, keyset, keyring));
+  REWRAP_TRY(keyring->check_protectors(*snapshot, keyset));
   keyring->release_roots();
 
   Tally tally(options.progress, keyset);

@@ -38,8 +38,9 @@ struct VerifyOptions {
 };
 
 // verify reads one snapshot: tags and headers, ids columns, every wrap, every index entry, and the
-// keyset's own counts. If all is well it records so in the keyset. Errors: the root's own, the
-// store's; damage is a report, not an error.
+// keyset's own counts. If all is well it records so in the keyset. It tries every protector of every
+// usable KEK version as well; those that do not open are in Keyring::broken and are no damage, since
+// no DEK is worse off for them. Errors: the root's own, the store's; damage is a report, not an error.
 Result<VerifyReport> verify(Store* store, const std::string& name, Keyring* keyring,
                             const VerifyOptions& options);
 
