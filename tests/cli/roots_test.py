@@ -55,6 +55,38 @@ class TokenRoot(CliTest):
         self.assertEqual(self.export_lines("k"), before)
         self.assertEqual(self.census(), {1: 100})
 
+    def test_a_wrong_pin_is_tried_once_for_all_keys_and_kek_versions(self):
+        uri, log = self.spied_uri()
+        second = uri.replace("object=root", "object=second")
+        file_root = f"file:{self.dir}/root.key"
+        self.make_keyset("k", 10, uri)
+        self.rewrap("root", "create", second)
+        for root in (file_root, second):  # the last one is the first to be asked
+            self.rewrap("reprotect", "k", "--root", root, "--add")
+        for _ in range(3):
+            self.rewrap("rekey", "k")
+        log.unlink()
+        write_secret(self.token.pin_file, b"0000\n")
+        for words in (("verify", "k"), ("reprotect", "k", "--root", file_root, "--add")):
+            broken = self.json(*words)["broken_protectors"]
+            self.assertTrue(broken and all("CKR_PIN_INCORRECT" in one["error"] for one in broken), broken)
+            self.assertEqual(log.read_text(errors="replace").count("C_Login\n"), 1, words)
+            write_secret(self.token.pin_file, self.token.PIN.encode())
+            self.rewrap("root", "probe", uri)  # clears the token's count
+            write_secret(self.token.pin_file, b"0000\n")
+            log.unlink()
+
+    def test_a_credential_of_the_service_manager(self):
+        def uri(name):
+            return self.root.replace(f"file:{self.token.pin_file}", f"credential:{name}")
+
+        given = {"CREDENTIALS_DIRECTORY": str(self.token.pin_file.parent)}
+        self.rewrap("root", "probe", uri("pin"), env=given)
+        self.refuse(ROOT, "was given none", "LoadCredential=", words=("root", "probe", uri("pin")))
+        self.refuse(ROOT, "cannot open", words=("root", "probe", uri("absent")), env=given)
+        for name in ("", ".", "..", "../pin", "/etc/passwd"):
+            self.refuse((ROOT, USAGE), "pin-source", words=("root", "probe", uri(name)), env=given)
+
     def test_the_pin_file(self):
         for data, text in (
             (None, "cannot open the PIN file"),
@@ -134,11 +166,11 @@ class TokenRoot(CliTest):
                 self.refuse_root(USAGE, text, uri=uri)
 
     def test_roots_that_are_not_in_this_version(self):
-        for uri in ("tpm2:0x81000001", "awskms:alias/x", "kmip:host"):
+        for uri in ("awskms:alias/x", "kmip:host"):
             self.refuse_root(ROOT, "not in this version", "pkcs11:", uri=uri)
 
     def test_root_create_refuses_a_second_key(self):
-        self.refuse(ROOT, "already has a secret key of that name", words=("root", "create", self.root))
+        self.refuse(ROOT, "already has a key of that name", words=("root", "create", self.root))
         self.assertEqual(self.json("root", "create", self.token.uri("two"))["created"], True)
 
     def test_root_probe(self):

@@ -150,6 +150,17 @@ class SoftHsm:
         """Puts an AES key into the token; flags: extractable encrypt decrypt wrap unwrap."""
         self._token_key("import", label, value.hex(), *flags)
 
+    def keys(self):
+        """A line for each secret key: CKA_ID in hex, label."""
+        return self._token_key("keys")
+
+    def delete_keys(self, prefix):
+        self._token_key("delete", prefix)
+
+    def open_wraps(self, key_id, how, path):
+        """The DEKs of [wrapped, iv, tag, aad] records in a JSON file, opened in the token; see token_key.py."""
+        return self._token_key("open", key_id, how, str(path))
+
     def flags(self):
         """CK_TOKEN_INFO.flags"""
         return int(self._token_key("flags"), 16)

@@ -10,6 +10,7 @@ VERBS = (
     ("keyset",),
     ("keyset", "create"),
     ("keyset", "list"),
+    ("keyset", "export-sealed-kek"),
     ("status",),
     ("census",),
     ("quarantine",),
@@ -21,11 +22,13 @@ VERBS = (
     ("import",),
     ("export",),
     ("rekey",),
+    ("reprotect",),
     ("verify",),
     ("decommission",),
     ("root",),
     ("root", "create"),
     ("root", "probe"),
+    ("root", "flush"),
     ("selftest",),
     ("bench",),
 )
@@ -134,13 +137,6 @@ class Words(CliTest):
         ):
             self.refuse(FAILED, "no keyset of that name", "rewrap keyset list", words=words)
         self.refuse(FAILED, "", words=("dek", "get", "k", SOME_ID))
-
-    def test_what_this_version_does_not_offer(self):
-        create = ("keyset", "create", "k", "--root", self.root)
-        for custody in ("kek-in-token", "in-token"):
-            self.refuse(FAILED, "not offered by this version", "--custody host", words=(*create, "--custody", custody))
-        self.assertFalse(self.store.exists())
-        self.make_keyset("k", 0, None, "--wrap", "kwp", "--custody", "host")
 
     def test_implementations(self):
         self.make_keyset("k", 1)

@@ -44,7 +44,57 @@ int fail(const std::string& subject, const Status& status, bool at_root) {
 }
 
 int fail(const std::string& subject, const Status& status, const Keyring& keyring) {
-  return fail(subject, status, keyring.root_failed());
+  // A KEK that stays in its token can fail long after its root has been closed.
+  warn_of_protectors(keyring);
+  const bool at_token = status.native() == Native::kPkcs11 || status.code() == Errc::kUnavailable;
+  return fail(subject, status, keyring.root_failed() || at_token);
+}
+
+void warn_of_protectors(const Keyring& keyring) {
+  for (const BrokenProtector& broken : keyring.broken()) {
+    std::cerr << "rewrap: warning: KEK version " << broken.version << ": its protector under "
+              << broken.root_uri << " does not open: " << broken.what.describe() << '\n';
+    if (*broken.what.hint() != '\0') std::cerr << "rewrap: hint: " << broken.what.hint() << '\n';
+  }
+}
+
+boost::json::array broken_protectors(const Keyring& keyring) {
+  boost::json::array list;
+  for (const BrokenProtector& broken : keyring.broken()) {
+    list.push_back({{"version", broken.version},
+                    {"root", broken.root_uri},
+                    {"error", broken.what.describe()}});
+  }
+  return list;
+}
+
+std::string dropped_text(const std::vector<std::string>& roots) {
+  std::string text;
+  for (const std::string& root : roots) text += "\n  no longer guarded by " + root;
+  return text;
+}
+
+void add_recover_flag(CLI::App* verb, bool* recover) {
+  verb->add_flag("--recover", *recover,
+                 "open KEKs by a protector without a counter if the one with a counter does not "
+                 "open, also if it says that this store is an old copy");
+}
+
+Result<const Implementation*> choose_for_keyset(Store* store, const std::string& name,
+                                                const std::string& forced, Custody* custody) {
+  REWRAP_ASSIGN(auto snapshot, store->snapshot());
+  REWRAP_ASSIGN(const KeysetRecord keyset, peek_keyset(*snapshot, name));
+  *custody = keyset.custody;
+  if (*custody != Custody::kHost && !forced.empty()) {
+    return Status(Errc::kInvalidArgument,
+                  "--implementation is for KEKs on the host; this keyset's stay in their token",
+                  "leave it out: the token's own AES does the work");
+  }
+  return choose_implementation(forced);
+}
+
+const char* implementation_name(Custody custody, const Implementation& implementation) {
+  return custody == Custody::kHost ? implementation.name : "token";
 }
 
 std::string without_query(const std::string& uri) { return uri.substr(0, uri.find('?')); }

@@ -54,14 +54,35 @@ struct Cli {
 void add_keyset_commands(const Cli& cli);    // keyset create | list, status, census, quarantine
 void add_dek_commands(const Cli& cli);       // dek generate | get
 void add_rekey_commands(const Cli& cli);     // rekey, verify, decommission
+void add_reprotect_command(const Cli& cli);  // reprotect
 void add_transfer_commands(const Cli& cli);  // import, export
-void add_root_commands(const Cli& cli);      // root create | probe, selftest
+void add_root_commands(const Cli& cli);      // root create | probe | flush, selftest
 void add_bench_commands(const Cli& cli);     // bench
 
 // fail prints `subject: message` and the hint, and gives the exit code that fits; `at_root` if a
 // root was the one that failed.
 int fail(const std::string& subject, const Status& status, bool at_root = false);
 int fail(const std::string& subject, const Status& status, const Keyring& keyring);
+
+// warn_of_protectors tells the operator which protectors did not open although the command went on;
+// broken_protectors is the same for --json.
+void warn_of_protectors(const Keyring& keyring);
+boost::json::array broken_protectors(const Keyring& keyring);
+
+// dropped_text says which roots guard a keyset's KEK no more; empty if none.
+std::string dropped_text(const std::vector<std::string>& roots);
+
+// add_recover_flag adds --recover (Keyring::allow_recovery).
+void add_recover_flag(CLI::App* verb, bool* recover);
+
+// choose_for_keyset gives the implementation for a keyset, forced by name unless `forced` is empty,
+// and the keyset's custody as the store says. Errors: kNotFound no such keyset; kInvalidArgument one
+// was forced and the KEKs are in a token; as choose_implementation.
+Result<const Implementation*> choose_for_keyset(Store* store, const std::string& name,
+                                                const std::string& forced, Custody* custody);
+
+// implementation_name is what reports call it: "token" where the token does the work.
+const char* implementation_name(Custody custody, const Implementation& implementation);
 
 // without_query cuts a URI at its query, where a PIN would stand that should not be there.
 std::string without_query(const std::string& uri);

@@ -18,26 +18,27 @@ struct GenerateArgs {
   std::size_t dek_len = 0;  // 0: the keyset's own
 };
 
-Result<std::size_t> dek_len_of_keyset(Store* store, const std::string& name) {
+Result<KeysetRecord> find_keyset(Store* store, const std::string& name) {
   REWRAP_ASSIGN(auto snapshot, store->snapshot());
-  REWRAP_ASSIGN(const KeysetRecord keyset, peek_keyset(*snapshot, name));
-  return std::size_t{keyset.dek_len};
+  return peek_keyset(*snapshot, name);
 }
 
 int dek_generate(const GlobalOptions& global, GenerateArgs args) {
   const std::string subject = "keyset '" + args.name + "'";
   auto store = open_store(global.store_directory, OpenMode::kMustExist);
   if (!store.ok()) return fail("store " + global.store_directory, store.status());
-  const auto default_len = dek_len_of_keyset(store->get(), args.name);
-  if (!default_len.ok()) return fail(subject, default_len.status());
-  if (args.dek_len == 0) args.dek_len = default_len.value();
+  const auto keyset = find_keyset(store->get(), args.name);
+  if (!keyset.ok()) return fail(subject, keyset.status());
+  if (args.dek_len == 0) args.dek_len = keyset->dek_len;
   const auto implementation = choose_implementation("");
   if (!implementation.ok()) return fail("self-test", implementation.status());
   Keyring keyring(global.root);
   ProgressBar bar("generating", global.quiet);
+  if (keyset->custody != Custody::kHost && !global.json) bar.expect_token();
   const auto ids = generate_deks(store->get(), args.name, &keyring, args.count, args.dek_len,
                                  *implementation.value(), bar.callback());
   if (!ids.ok()) return fail(subject, ids.status(), keyring);
+  warn_of_protectors(keyring);
   if (global.json) {
     boost::json::array list;
     list.reserve(ids->size());
@@ -67,6 +68,7 @@ int dek_get(const GlobalOptions& global, const GetArgs& args) {
     const int code = fail("keyset '" + args.name + "', DEK " + args.id, dek.status(), keyring);
     return dek.status().code() == Errc::kIntegrity ? kExitIncomplete : code;
   }
+  warn_of_protectors(keyring);
   boost::json::object object{
       {"id", format_uuid(id)},         {"alg", alg_name(dek->algorithm, kKekLen)},
       {"kek_version", dek->version},   {"dek_size", dek->dek_len},

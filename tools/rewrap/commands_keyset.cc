@@ -1,8 +1,9 @@
-// Verbs: keyset create, keyset list, status, census, quarantine list, quarantine drop.
+// Verbs: keyset create, keyset list, keyset export-sealed-kek, status, census, quarantine list, quarantine drop.
 #include <ctime>
 #include <iostream>
 #include <utility>
 
+#include "hsm/tpm2/blob_file.h"
 #include "rekey/census.h"
 #include "rekey/jsonl.h"
 #include "rekey/keyset.h"
@@ -27,36 +28,34 @@ struct CreateArgs {
   NewKeyset request;
   std::string wrap = "kw";
   std::string custody = "host";
+  std::string sealed_kek;  // name of tpm2-tools' files, without .pub and .priv; may be empty
 };
-
-// Names that the design has and this version does not: told apart from nonsense.
-Status check_offered(const CreateArgs& args) {
-  if (args.custody != "host") {
-    return Status(Errc::kUnsupported, "this custody is not offered by this version",
-                  "use --custody host");
-  }
-  return {};
-}
 
 int keyset_create(const GlobalOptions& global, CreateArgs args) {
   const std::string& name = args.request.name;
-  if (const Status offered = check_offered(args); !offered.ok())
-    return fail("keyset '" + name + "'", offered);
   for (const auto algorithm : {WrapAlgorithm::kKw, WrapAlgorithm::kKwp, WrapAlgorithm::kGcm}) {
     if (args.wrap == algorithm_name(algorithm)) args.request.algorithm = algorithm;
+  }
+  args.request.custody = find_custody(args.custody).value_or(Custody::kHost);
+  if (!args.sealed_kek.empty()) {
+    auto files = read_sealed(args.sealed_kek);
+    if (!files.ok()) return fail("--sealed-kek " + args.sealed_kek, files.status());
+    args.request.sealed_kek = std::move(files).value();
   }
   auto store = open_store(global.store_directory, OpenMode::kCreate);
   if (!store.ok()) return fail("store " + global.store_directory, store.status());
   Keyring keyring(global.root);
   const auto keyset = create_keyset(store->get(), args.request, &keyring);
   if (!keyset.ok()) return fail("keyset '" + name + "'", keyset.status(), keyring);
+  warn_of_protectors(keyring);
   if (global.json) {
     print_json({{"keyset", name},
                 {"uuid", format_uuid(keyset->uuid)},
                 {"kek_version", keyset->current_version},
                 {"wrap", algorithm_name(keyset->algorithm)},
                 {"dek_size", keyset->dek_len},
-                {"custody", custody_name(keyset->custody)}});
+                {"custody", custody_name(keyset->custody)},
+                {"broken_protectors", broken_protectors(keyring)}});
   }
   say(global, "keyset '" + name + "' created: KEK version 1, " + algorithm_name(keyset->algorithm) +
                   ", DEKs of " + std::to_string(keyset->dek_len) + " bytes, custody " +
@@ -77,6 +76,34 @@ int keyset_list(const GlobalOptions& global) {
                     format_uuid(keyset.uuid));
   }
   if (global.json) print_json({{"keysets", std::move(list)}});
+  return kExitDone;
+}
+
+struct SealedArgs {
+  std::string name;
+  std::string path;
+  KekVersion version = 0;
+};
+
+int export_sealed_kek(const GlobalOptions& global, const SealedArgs& args) {
+  auto store = open_store(global.store_directory, OpenMode::kMustExist);
+  if (!store.ok()) return fail("store " + global.store_directory, store.status());
+  const auto protector = find_sealed_kek(store->get(), args.name, args.version);
+  if (!protector.ok()) return fail("keyset '" + args.name + "'", protector.status());
+  const auto files = export_sealed(protector.value());
+  if (!files.ok()) return fail("keyset '" + args.name + "'", files.status());
+  const std::string pub = args.path + ".pub";
+  const std::string priv = args.path + ".priv";
+  const Status written = write_sealed(args.path, files.value());
+  if (!written.ok()) return fail(pub + ", " + priv, written);
+  if (global.json) {
+    print_json({{"keyset", args.name},
+                {"root", protector->root_uri},
+                {"key", protector->key_ref},
+                {"pub", pub},
+                {"priv", priv}});
+  }
+  say(global, "the KEK, sealed by " + protector->root_uri + ", is in " + pub + " and " + priv);
   return kExitDone;
 }
 
@@ -172,7 +199,8 @@ int census(const GlobalOptions& global, const std::string& name) {
                         {"state", version_state(census.value(), count)},
                         {"deks", count.deks},
                         {"quarantined", count.quarantined},
-                        {"created_at", format_time(count.created_at)}});
+                        {"created_at", format_time(count.created_at)},
+                        {"key_refs", json::value_from(count.key_refs)}});
     say(global,
         "KEK version " + std::to_string(count.version) + "  " +
             version_state(census.value(), count) + "  " + with_thousands(count.deks) + " DEKs" +
@@ -270,11 +298,28 @@ void add_keyset_commands(const Cli& cli) {
                    "bytes of the DEKs that dek generate makes")
       ->check(CLI::IsMember({16, 24, 32, 48, 64}))
       ->capture_default_str();
-  verb->add_option("--custody", create->custody, "where the KEK is while DEKs are re-wrapped")
+  verb->add_option(
+          "--custody", create->custody,
+          "where the KEK is while DEKs are re-wrapped: in locked memory here; never out of "
+          "its token; or, with kw only, never out of its token and no DEK either")
       ->check(CLI::IsMember({"host", "kek-in-token", "in-token"}))
       ->capture_default_str();
+  verb->add_option("--sealed-kek", create->sealed_kek,
+                   "take the KEK that tpm2_create -u PREFIX.pub -r PREFIX.priv sealed under the "
+                   "tpm2: root, instead of a new one")
+      ->type_name("PREFIX");
   cli.add_verb(keyset, "list", "list the keysets of the store",
                [=] { return keyset_list(*global); });
+  auto sealed = std::make_shared<SealedArgs>();
+  verb = cli.add_verb(keyset, "export-sealed-kek",
+                      "write a KEK as its TPM sealed it, for tpm2_load and tpm2_unseal",
+                      [=] { return export_sealed_kek(*global, *sealed); });
+  verb->add_option("NAME", sealed->name, "name of the keyset")->required();
+  verb->add_option("PREFIX", sealed->path, "makes PREFIX.pub and PREFIX.priv; must not exist")
+      ->required();
+  verb->add_option("--kek-version", sealed->version, "KEK version (default: the current one)")
+      ->check(CLI::PositiveNumber)
+      ->type_name("VERSION");
 
   auto name = std::make_shared<std::string>();
   verb = cli.add_verb(cli.app, "status", "state of one or all keysets",

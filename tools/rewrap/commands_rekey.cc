@@ -1,6 +1,7 @@
 // Verbs: rekey, verify, decommission.
 #include "rekey/rekey.h"
 
+#include <chrono>
 #include <iostream>
 
 #include "rekey/census.h"
@@ -13,6 +14,19 @@ namespace {
 
 namespace json = boost::json;
 
+// patient is what a long job opens roots with: a token that went away is waited for, and the person
+// told so; Ctrl-C ends the wait.
+RootOptions patient(const GlobalOptions& global) {
+  RootOptions options = global.root;
+  options.stop = Interruptible::flag();
+  options.on_token_lost = [limit = options.reconnect_limit](const Status& status) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(limit).count();
+    std::cerr << "rewrap: warning: " << status.describe() << "; waiting up to " << seconds
+              << " s for the token\n";
+  };
+  return options;
+}
+
 struct RekeyArgs {
   std::string name;
   std::string root_uri;
@@ -21,6 +35,7 @@ struct RekeyArgs {
   double rate = 0;
   bool dry_run = false;
   bool accept_damaged_segments = false;
+  bool recover = false;
 };
 
 const char* outcome_of(const RekeyReport& report) {
@@ -33,7 +48,7 @@ json::array segment_list(const std::vector<SegmentNumber>& segments) {
 }
 
 void print_rekey_json(const RekeyArgs& args, const RekeyReport& report,
-                      const Implementation& implementation) {
+                      const Implementation& implementation, const Keyring& keyring) {
   print_json({{"keyset", args.name},
               {"state", args.dry_run ? "planned" : outcome_of(report)},
               {"from_version", report.from_version},
@@ -46,9 +61,11 @@ void print_rekey_json(const RekeyArgs& args, const RekeyReport& report,
               {"resumed", report.resumed},
               {"seconds", report.seconds},
               {"deks_per_second", per_second(report.rewrapped, report.seconds)},
-              {"implementation", implementation.name},
+              {"implementation", implementation_name(report.custody, implementation)},
               {"threads", args.threads},
-              {"custody", custody_name(Custody::kHost)}});
+              {"custody", custody_name(report.custody)},
+              {"dropped_roots", json::value_from(report.dropped_roots)},
+              {"broken_protectors", broken_protectors(keyring)}});
 }
 
 void say_rekey(const GlobalOptions& global, const RekeyArgs& args, const RekeyReport& report,
@@ -57,8 +74,10 @@ void say_rekey(const GlobalOptions& global, const RekeyArgs& args, const RekeyRe
                   (report.resumed ? " (resumed)" : "") + ": KEK version " +
                   std::to_string(report.from_version) + " -> " + std::to_string(report.to_version) +
                   ", re-wrapped " + amount_and_rate(report.rewrapped, report.seconds));
-  say(global, "  implementation " + std::string(implementation.name) + ", " +
-                  std::to_string(args.threads) + " threads, custody host");
+  say(global, "  implementation " +
+                  std::string(implementation_name(report.custody, implementation)) + ", " +
+                  std::to_string(args.threads) + " threads, custody " +
+                  custody_name(report.custody) + dropped_text(report.dropped_roots));
 }
 
 // What went wrong goes to stderr, also with --json and --quiet.
@@ -91,9 +110,11 @@ void warn(const RekeyArgs& args, const RekeyReport& report) {
 int run_plan(const GlobalOptions& global, const RekeyArgs& args, Store* store,
              const Implementation& implementation) {
   Keyring keyring(global.root);
+  if (args.recover) keyring.allow_recovery();
   const auto plan = plan_rekey(store, args.name, &keyring);
   if (!plan.ok()) return fail("keyset '" + args.name + "'", plan.status(), keyring);
-  if (global.json) print_rekey_json(args, plan.value(), implementation);
+  if (global.json) print_rekey_json(args, plan.value(), implementation, keyring);
+  warn_of_protectors(keyring);
   say(global, "would " + std::string(plan->resumed ? "go on to re-wrap " : "re-wrap ") +
                   with_thousands(plan->rewrapped) + " of " + with_thousands(plan->deks) +
                   " DEKs under KEK version " + std::to_string(plan->to_version) +
@@ -103,14 +124,17 @@ int run_plan(const GlobalOptions& global, const RekeyArgs& args, Store* store,
 
 int run_rekey(const GlobalOptions& global, const RekeyArgs& args) {
   const std::string subject = "keyset '" + args.name + "'";
-  const auto implementation = choose_implementation(args.implementation);
-  if (!implementation.ok()) return fail("--implementation", implementation.status());
   auto store = open_store(global.store_directory, OpenMode::kMustExist);
   if (!store.ok()) return fail("store " + global.store_directory, store.status());
+  Custody custody{};
+  const auto implementation =
+      choose_for_keyset(store->get(), args.name, args.implementation, &custody);
+  if (!implementation.ok()) return fail(subject, implementation.status());
   if (args.dry_run) return run_plan(global, args, store->get(), *implementation.value());
 
-  Keyring keyring(global.root);
   const Interruptible interruptible;
+  Keyring keyring(patient(global));
+  if (args.recover) keyring.allow_recovery();
   RekeyOptions options;
   options.root_uri = args.root_uri;
   options.implementation = implementation.value();
@@ -120,13 +144,15 @@ int run_rekey(const GlobalOptions& global, const RekeyArgs& args) {
   options.stop = Interruptible::flag();
   auto report = [&] {
     ProgressBar bar("re-wrapping", global.quiet);
+    if (custody != Custody::kHost && !global.json) bar.expect_token();
     options.progress = bar.callback();
     return rekey(store->get(), args.name, &keyring, options);
   }();
   if (!report.ok()) return fail(subject, report.status(), keyring);
-  if (global.json) print_rekey_json(args, report.value(), *implementation.value());
+  if (global.json) print_rekey_json(args, report.value(), *implementation.value(), keyring);
   say_rekey(global, args, report.value(), *implementation.value());
   warn(args, report.value());
+  warn_of_protectors(keyring);
   if (report->stopped) return kExitFailed;
   return report->complete() ? kExitDone : kExitIncomplete;
 }
@@ -135,6 +161,7 @@ struct VerifyArgs {
   std::string name;
   std::string implementation;
   unsigned threads = default_threads();
+  bool recover = false;
 };
 
 void print_findings(const VerifyReport& report) {
@@ -148,17 +175,22 @@ void print_findings(const VerifyReport& report) {
 }
 
 int run_verify(const GlobalOptions& global, const VerifyArgs& args) {
-  const auto implementation = choose_implementation(args.implementation);
-  if (!implementation.ok()) return fail("--implementation", implementation.status());
+  const std::string subject = "keyset '" + args.name + "'";
   auto store = open_store(global.store_directory, OpenMode::kMustExist);
   if (!store.ok()) return fail("store " + global.store_directory, store.status());
-  Keyring keyring(global.root);
+  Custody custody{};
+  const auto implementation =
+      choose_for_keyset(store->get(), args.name, args.implementation, &custody);
+  if (!implementation.ok()) return fail(subject, implementation.status());
+  Keyring keyring(patient(global));
+  if (args.recover) keyring.allow_recovery();
   auto report = [&] {
     ProgressBar bar("verifying", global.quiet);
+    if (custody != Custody::kHost && !global.json) bar.expect_token();
     return verify(store->get(), args.name, &keyring,
                   {implementation.value(), args.threads, bar.callback()});
   }();
-  if (!report.ok()) return fail("keyset '" + args.name + "'", report.status(), keyring);
+  if (!report.ok()) return fail(subject, report.status(), keyring);
   const bool clean = report->findings.empty();
   if (global.json) {
     print_json({{"keyset", args.name},
@@ -168,10 +200,12 @@ int run_verify(const GlobalOptions& global, const VerifyArgs& args) {
                 {"quarantined", report->quarantined},
                 {"findings", report->findings.size()},
                 {"certified", report->certified},
+                {"broken_protectors", broken_protectors(keyring)},
                 {"seconds", report->seconds},
                 {"deks_per_second", per_second(report->ok, report->seconds)}});
   }
   print_findings(report.value());
+  warn_of_protectors(keyring);
   say(global,
       "verify of '" + args.name + "' " + (clean ? "passed" : "FOUND DAMAGE") + ": " +
           amount_and_rate(report->ok, report->seconds) + " DEKs open and are in their place, " +
@@ -195,6 +229,7 @@ int run_decommission(const GlobalOptions& global, const DecommissionArgs& args) 
     return fail("keyset '" + args.name + "', KEK version " + std::to_string(args.version), status,
                 keyring);
   }
+  warn_of_protectors(keyring);
   if (global.json) print_json({{"keyset", args.name}, {"decommissioned", args.version}});
   say(global, "KEK version " + std::to_string(args.version) + " of '" + args.name + "' destroyed");
   return kExitDone;
@@ -224,6 +259,7 @@ void add_rekey_commands(const Cli& cli) {
   verb->add_flag("--accept-damaged-segments", rekey_args->accept_damaged_segments,
                  "re-wrap the DEKs that open in segments that fail authentication; whoever uses it "
                  "answers for it");
+  add_recover_flag(verb, &rekey_args->recover);
 
   auto verify_args = std::make_shared<VerifyArgs>();
   verb = cli.add_verb(cli.app, "verify", "prove that every DEK is there, in its place, and opens",
@@ -234,6 +270,7 @@ void add_rekey_commands(const Cli& cli) {
       ->capture_default_str();
   verb->add_option("--implementation", verify_args->implementation,
                    "force one (rewrap bench --list shows them)");
+  add_recover_flag(verb, &verify_args->recover);
 
   auto decommission_args = std::make_shared<DecommissionArgs>();
   verb = cli.add_verb(cli.app, "decommission",

@@ -31,12 +31,17 @@ void print_problems(const std::string& path, const ImportReport& report) {
 }
 
 int run_import(const GlobalOptions& global, const ImportArgs& args) {
-  const auto implementation = choose_implementation("");
-  if (!implementation.ok()) return fail("self-test", implementation.status());
   auto store = open_store(global.store_directory, OpenMode::kMustExist);
   if (!store.ok()) return fail("store " + global.store_directory, store.status());
+  Custody custody{};
+  const auto implementation = choose_for_keyset(store->get(), args.name, "", &custody);
+  if (!implementation.ok()) return fail("keyset '" + args.name + "'", implementation.status());
   auto from = open_wrapping_key(args.from_kek, WrappingUse::kUnwrap, global.root);
   if (!from.ok()) return fail("--from-kek " + without_query(args.from_kek), from.status(), true);
+  if (custody == Custody::kInToken) {
+    std::cerr << "rewrap: warning: imported DEKs pass through this host's memory, in the clear, on "
+                 "their way into the token; later re-wraps keep them there\n";
+  }
   Keyring keyring(global.root);
   auto report = [&] {
     ProgressBar bar("importing", global.quiet);
@@ -57,6 +62,7 @@ int run_import(const GlobalOptions& global, const ImportArgs& args) {
                 {"seconds", report->seconds},
                 {"deks_per_second", per_second(report->imported, report->seconds)}});
   }
+  warn_of_protectors(keyring);
   if (report->num_problems != 0) {
     print_problems(args.path, report.value());
     return kExitFailed;
@@ -78,6 +84,7 @@ struct ExportArgs {
   std::string name;
   std::string path;
   std::string to_kek;
+  bool recover = false;
 };
 
 int run_export(const GlobalOptions& global, const ExportArgs& args) {
@@ -92,6 +99,7 @@ int run_export(const GlobalOptions& global, const ExportArgs& args) {
     to = std::move(opened).value();
   }
   Keyring keyring(global.root);
+  if (args.recover) keyring.allow_recovery();
   auto report = [&] {
     ProgressBar bar("exporting", global.quiet);
     return export_deks(store->get(), args.name, &keyring,
@@ -103,8 +111,10 @@ int run_export(const GlobalOptions& global, const ExportArgs& args) {
     print_json({{"keyset", args.name},
                 {"exported", report->exported},
                 {"quarantined", report->quarantined},
+                {"broken_protectors", broken_protectors(keyring)},
                 {"seconds", report->seconds}});
   }
+  warn_of_protectors(keyring);
   say(global,
       "exported " + amount_and_rate(report->exported, report->seconds) + " DEKs to " + args.path);
   if (report->quarantined == 0) return kExitDone;
@@ -143,6 +153,7 @@ void add_transfer_commands(const Cli& cli) {
   verb->add_option("--to-kek", export_args->to_kek,
                    "re-wrap under this KEK, GCM wraps by RFC 3394 (default: as they are)")
       ->type_name("URI");
+  add_recover_flag(verb, &export_args->recover);
 }
 
 }  // namespace rewrap

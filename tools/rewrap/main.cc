@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
@@ -42,6 +43,14 @@ void add_global_options(CLI::App* app, rewrap::GlobalOptions* global) {
                 "accept a key file as a root (development only)");
   app->add_flag("--allow-final-pin-try", global->root.allow_final_pin_try,
                 "log in even if one more wrong PIN would lock the token");
+  app->add_option_function<unsigned>(
+         "--token-wait",
+         [global](unsigned seconds) {
+           global->root.reconnect_limit = std::chrono::seconds(seconds);
+         },
+         "wait so many seconds for a token that holds KEKs and went away (default: 60)")
+      ->check(CLI::Range(0U, 86400U))
+      ->type_name("SECONDS");
   app->set_version_flag("--version", std::string("rewrap ") + REWRAP_VERSION);
 }
 
@@ -74,6 +83,7 @@ int run(int argc, char** argv) {
   rewrap::add_dek_commands(cli);
   rewrap::add_transfer_commands(cli);
   rewrap::add_rekey_commands(cli);
+  rewrap::add_reprotect_command(cli);
   rewrap::add_root_commands(cli);
   rewrap::add_bench_commands(cli);
   try {

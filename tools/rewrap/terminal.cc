@@ -70,6 +70,17 @@ std::string format_rate(double per_second) {
   return text.data();
 }
 
+// A forecast takes this long to calibrate, and is worth a line from this many seconds on.
+constexpr std::chrono::milliseconds kCalibration(200);
+constexpr double kLongSeconds = 10;
+
+std::string format_duration(double seconds) {
+  const auto whole = static_cast<unsigned long>(seconds);
+  if (whole < 120) return std::to_string(whole) + " s";
+  if (whole < 7200) return std::to_string((whole + 30) / 60) + " min";
+  return std::to_string((whole + 1800) / 3600) + " h";
+}
+
 }  // namespace
 
 Interruptible::Interruptible() {
@@ -105,19 +116,43 @@ Result<SecretBuffer> prompt_pin(const std::string& token) {
 }
 
 ProgressBar::ProgressBar(std::string label, bool quiet)
-    : label_(std::move(label)), active_(!quiet && isatty(STDERR_FILENO) != 0) {}
+    : label_(std::move(label)), quiet_(quiet), active_(!quiet && isatty(STDERR_FILENO) != 0) {}
 
 ProgressBar::~ProgressBar() {
   if (drawn_) static_cast<void>(std::fputs("\r\033[K", stderr));
 }
 
 ProgressFn ProgressBar::callback() {
-  if (!active_) return {};
+  if (!active_ && !forecasts_) return {};
   return [this](const Progress& progress) { update(progress); };
+}
+
+void ProgressBar::expect_token() { forecasts_ = !quiet_; }
+
+// The rate is that between two reports of progress: the time before the first went into logging in
+// and making keys.
+void ProgressBar::forecast(const Progress& progress, Clock::time_point now) {
+  if (calibration_.done == 0) {
+    calibration_ = progress;
+    calibrated_ = now;
+    return;
+  }
+  const std::chrono::duration<double> seconds = now - calibrated_;
+  if (progress.done <= calibration_.done || seconds < kCalibration) return;
+  forecasts_ = false;
+  const double rate = static_cast<double>(progress.done - calibration_.done) / seconds.count();
+  const double left = static_cast<double>(progress.total - progress.done) / rate;
+  if (left < kLongSeconds) return;
+  static_cast<void>(std::fprintf(
+      stderr, "%srewrap: %s: about %s for %llu DEKs in the token, %s\n", drawn_ ? "\r\033[K" : "",
+      label_.c_str(), format_duration(left).c_str(),
+      static_cast<unsigned long long>(progress.total - progress.done), format_rate(rate).c_str()));
 }
 
 void ProgressBar::update(const Progress& progress) {
   const auto now = Clock::now();
+  if (forecasts_ && progress.total >= progress.done) forecast(progress, now);
+  if (!active_) return;
   if (progress.total == 0 || now - last_ < std::chrono::milliseconds(100)) return;
   last_ = now;
   drawn_ = true;

@@ -34,6 +34,8 @@ class Interruptible {
 };
 
 // ProgressBar draws on stderr, ten times a second at most, if that is a terminal.
+// For work that a token does it also writes one line to stderr, terminal or not, if the job will take
+// long: how long.
 class ProgressBar {
  public:
   ProgressBar(std::string label, bool quiet);
@@ -45,11 +47,20 @@ class ProgressBar {
   // callback gives update() as a function for the library; empty if nothing is to be drawn.
   ProgressFn callback();
 
+  // expect_token says that a token does the work.
+  void expect_token();
+
  private:
   using Clock = std::chrono::steady_clock;
+  void forecast(const Progress& progress, Clock::time_point now);
+
   std::string label_;
+  bool quiet_;
   bool active_;
   bool drawn_ = false;
+  bool forecasts_ = false;  // the duration is still to be told
+  Progress calibration_;    // where the work stood when it was first heard of
+  Clock::time_point calibrated_;
   Clock::time_point start_ = Clock::now();
   Clock::time_point last_;
 };
