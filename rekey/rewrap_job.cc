@@ -28,6 +28,16 @@ constexpr Seconds kLongCommit{0.020};
 // Enough to keep the workers busy through one commit of the largest group.
 constexpr std::size_t kMaxQueuedSegments = 256;
 
+// max_queued_segments keeps a throttled job from working ahead by more than about a tenth of a
+// second, which is what it commits at a time: it is to spare the processor and the token as well as
+// the disk.
+std::size_t max_queued_segments(double max_deks_per_second) {
+  if (max_deks_per_second <= 0) return kMaxQueuedSegments;
+  const double segments = max_deks_per_second / 10 / kMaxSegmentDeks;
+  return segments < kMaxQueuedSegments - 2 ? static_cast<std::size_t>(segments) + 2
+                                           : kMaxQueuedSegments;
+}
+
 struct DamagedDek {
   DekId id{};
   QuarantineRecord record;
@@ -43,15 +53,16 @@ struct Rewrapped {
   bool failed_authentication = false;
 };
 
-// Queue hands segments from the workers to the writer, at most kMaxQueuedSegments of them.
+// Queue hands segments from the workers to the writer, at most `max_len` of them at a time.
 class Queue {
  public:
-  explicit Queue(unsigned num_producers) : num_producers_(num_producers) {}
+  Queue(unsigned num_producers, std::size_t max_len)
+      : num_producers_(num_producers), max_len_(max_len) {}
 
   // push waits for room; false once the writer has given up.
   bool push(Rewrapped item) {
     std::unique_lock lock(mutex_);
-    room_.wait(lock, [&] { return closed_ || items_.size() < kMaxQueuedSegments; });
+    room_.wait(lock, [&] { return closed_ || items_.size() < max_len_; });
     if (closed_) return false;
     queued_len_ += item.value.size();
     items_.push_back(std::move(item));
@@ -72,7 +83,7 @@ class Queue {
     std::unique_lock lock(mutex_);
     wanted_len_ = len;
     const auto enough = [&] {
-      return queued_len_ >= len || items_.size() == kMaxQueuedSegments || num_producers_ == 0;
+      return queued_len_ >= len || items_.size() == max_len_ || num_producers_ == 0;
     };
     while (!ready_.wait_for(lock, patience, enough) && items_.empty()) {
     }
@@ -103,6 +114,7 @@ class Queue {
   std::size_t queued_len_ = 0;
   std::size_t wanted_len_ = kFirstGroupLen;
   unsigned num_producers_;
+  const std::size_t max_len_;
   bool closed_ = false;
 };
 
@@ -313,7 +325,7 @@ Result<RewrapOutcome> run_rewrap_job(const RewrapJob& job,
                                      const std::vector<SegmentNumber>& segments) {
   if (job.keyring->find(job.target) == nullptr)
     return Status(Errc::kInternal, "the target KEK version is not open");
-  Queue queue(job.num_threads);
+  Queue queue(job.num_threads, max_queued_segments(job.max_deks_per_second));
   Writer writer(job, job.keyset.live_deks);
   std::atomic<std::size_t> next{0};
   const auto stopped = [&] { return job.stop != nullptr && job.stop->load(); };
