@@ -1,14 +1,13 @@
 // A PKCS#11 module that passes calls on to SoftHSM, but gives the token keys that it is asked to
 // generate the value in REWRAP_TEST_KEK (64 hexadecimal digits), and says that they were made at
 // random. So that a test can open, without a token, what a KEK wrapped that never leaves one.
-#include <dlfcn.h>
-
 #include <array>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "hsm/pkcs11/cryptoki.h"
+#include "tests/hsm/real_module.h"
 
 namespace {
 
@@ -73,12 +72,7 @@ static CK_RV get_attributes(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
 }
 
 __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST** list) {
-  void* library = dlopen(REWRAP_SOFTHSM_MODULE, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return CKR_GENERAL_ERROR;
-  const auto get_list = reinterpret_cast<CK_C_GetFunctionList>(dlsym(library, "C_GetFunctionList"));
-  CK_FUNCTION_LIST* softhsm = nullptr;
-  if (get_list == nullptr || get_list(&softhsm) != CKR_OK) return CKR_GENERAL_ERROR;
-  real = *softhsm;
+  if (rewrap::test::load_softhsm(&real) != CKR_OK) return CKR_GENERAL_ERROR;
   changed = real;
   changed.C_GenerateKey = generate_key;
   changed.C_GetAttributeValue = get_attributes;

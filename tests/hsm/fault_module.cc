@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "hsm/pkcs11/cryptoki.h"
+#include "tests/hsm/real_module.h"
 
 using rewrap::test::Fault;
 using rewrap::test::FaultControl;
@@ -384,12 +385,7 @@ static CK_RV faulty_unwrap_key(CK_SESSION_HANDLE session, CK_MECHANISM* mechanis
 
 __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST** list) {
   const std::lock_guard lock(mutex);
-  void* library = dlopen(REWRAP_SOFTHSM_MODULE, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return CKR_GENERAL_ERROR;
-  const auto get_list = reinterpret_cast<CK_C_GetFunctionList>(dlsym(library, "C_GetFunctionList"));
-  CK_FUNCTION_LIST* softhsm = nullptr;
-  if (get_list == nullptr || get_list(&softhsm) != CKR_OK) return CKR_GENERAL_ERROR;
-  real = *softhsm;
+  if (rewrap::test::load_softhsm(&real) != CKR_OK) return CKR_GENERAL_ERROR;
   faulty = real;
   faulty.C_Initialize = faulty_initialize;
   faulty.C_Finalize = faulty_finalize;

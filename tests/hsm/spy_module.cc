@@ -2,6 +2,7 @@
 #include "tests/hsm/spy_module.h"
 
 #include "hsm/pkcs11/cryptoki.h"
+#include "tests/hsm/real_module.h"
 
 namespace {
 
@@ -69,12 +70,7 @@ static CK_RV spy_decrypt(CK_SESSION_HANDLE session, unsigned char* in, CK_ULONG 
 }
 
 __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST** list) {
-  void* library = dlopen(REWRAP_SOFTHSM_MODULE, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return CKR_GENERAL_ERROR;
-  const auto get_list = reinterpret_cast<CK_C_GetFunctionList>(dlsym(library, "C_GetFunctionList"));
-  CK_FUNCTION_LIST* softhsm = nullptr;
-  if (get_list == nullptr || get_list(&softhsm) != CKR_OK) return CKR_GENERAL_ERROR;
-  real = *softhsm;
+  if (rewrap::test::load_softhsm(&real) != CKR_OK) return CKR_GENERAL_ERROR;
   spied = real;
   spied.C_Login = spy_login;
   spied.C_Logout = spy_logout;
