@@ -100,6 +100,8 @@ const char* mechanism_name(Mechanism mechanism) {
       return "TPM 2.0 sealed object";
     case Mechanism::kTokenKey:
       return "key in the token";
+    case Mechanism::kAwsKms:
+      return "AWS KMS ciphertext";
   }
   return "unknown";
 }
@@ -138,7 +140,7 @@ Result<Protector> decode_protector(ByteView stored) {
   const ByteView blob = in.field(kMaxBlobLen);
   const ByteView canary = in.field(kMaxBlobLen);
   const bool known = mechanism >= static_cast<std::uint8_t>(Mechanism::kAesKeyWrap) &&
-                     mechanism <= static_cast<std::uint8_t>(Mechanism::kTokenKey);
+                     mechanism <= static_cast<std::uint8_t>(Mechanism::kAwsKms);
   if (!in.done() || format != kStoredFormat || !known) {
     return Status(Errc::kCorruption, "the stored protector is damaged",
                   "restore it from a copy of the store");

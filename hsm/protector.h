@@ -22,6 +22,7 @@ enum class Mechanism : std::uint8_t {
   kRsaOaep = 3,     // RSAES-OAEP (RFC 8017) with SHA-1 and MGF1-SHA1, to the root's RSA key
   kTpm2Seal = 4,    // a sealed data object of a TPM 2.0
   kTokenKey = 5,    // the KEK is itself a key of the token, and stays there
+  kAwsKms = 6,      // a ciphertext of AWS KMS, the context in its EncryptionContext
 };
 
 // mechanism_name gives the standard's name, e.g. "AES-KW (RFC 3394)".

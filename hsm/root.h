@@ -1,5 +1,5 @@
 // A root: something that holds a root key which never leaves it, and that makes KEKs and gives them
-// back. One interface over PKCS#11 tokens and, for development, a key file. Lengths are bytes. A
+// back. One interface over PKCS#11 tokens, TPMs, KMIP servers and, for development, a key file. Lengths are bytes. A
 // Root belongs to one thread at a time. Close it (let it go) before main returns, and before bulk
 // work: once the KEK is out, a token that fails must not be able to hurt the job.
 #ifndef REWRAP_HSM_ROOT_H_
@@ -132,6 +132,9 @@ class Root {
 
 // open_root connects to the root key that `uri` names, and logs in (one PIN try, ever).
 //   pkcs11:token=...;object=...?module-path=...&pin-source=file:...  RFC 7512
+//   tpm2:?handle=...&pcrs=...                        see tpm2/uri.h
+//   awskms:KEY-ARN?credentials=file:...              see awskms/uri.h
+//   kmip://host:5696?name=...&ca=...&cert=...&key=...  see kmip/uri.h
 //   file:/absolute/path                              needs options.allow_file_root
 // Errors: kInvalidArgument  not a URI we know, unknown attributes, no token named, pin-value given
 //         kNotFound         no such module, token or key; hint names which
@@ -139,7 +142,6 @@ class Root {
 //         kDenied           wrong PIN, locked PIN, final try, file mode not 0600
 //         kUnavailable      the module or the token does not work now
 //         kRefused          a file: root not asked for, or a root key that lets keys out
-//         kUnsupported      a kind of root that is not in this version
 // A pkcs11: URI names a library to load: open only URIs that the operator, or a store that the
 // operator trusts, gave.
 Result<std::unique_ptr<Root>> open_root(const std::string& uri, const RootOptions& options);

@@ -46,8 +46,8 @@ Result<SecretBuffer> read_all(int fd, std::size_t max_len) {
     have += static_cast<std::size_t>(got);
   }
   if (have > max_len)
-    return Status(Errc::kInvalidArgument, "the key or PIN file is longer than any key or PIN");
-  if (have == 0) return Status(Errc::kInvalidArgument, "the key or PIN file is empty");
+    return Status(Errc::kInvalidArgument, "the file is longer than any of its kind");
+  if (have == 0) return Status(Errc::kInvalidArgument, "the file is empty");
   buffer.shrink_to(have);
   return buffer;
 }
@@ -132,6 +132,16 @@ Result<SecretBuffer> read_key_file(const std::string& path, std::size_t max_len)
   return read_all(fd.get(), max_len);
 }
 
+Result<SecretBuffer> read_small_file(const std::string& path, std::size_t max_len) {
+  const Descriptor fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (fd.get() < 0) return Status::from_errno(errno, "open", "cannot open the file");
+  struct stat info {};
+  if (fstat(fd.get(), &info) != 0)
+    return Status::from_errno(errno, "fstat", "cannot look at the file");
+  if (!S_ISREG(info.st_mode)) return Status(Errc::kDenied, "the file is not a regular file");
+  return read_all(fd.get(), max_len);
+}
+
 Result<SecretBuffer> read_pin_file(const std::string& path) {
   const Descriptor fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   if (fd.get() < 0) {
@@ -153,6 +163,21 @@ Result<SecretBuffer> read_pin_file(const std::string& path) {
     return Status(Errc::kInvalidArgument, "the PIN file holds more than 256 bytes");
   pin.shrink_to(len);
   return pin;
+}
+
+Result<SecretBuffer> read_credentials_file(const std::string& path, std::size_t max_len) {
+  const Descriptor fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (fd.get() < 0) return Status::from_errno(errno, "open", "cannot open the credentials file");
+  struct stat info {};
+  if (fstat(fd.get(), &info) != 0)
+    return Status::from_errno(errno, "fstat", "cannot look at the credentials file");
+  if (!S_ISREG(info.st_mode))
+    return Status(Errc::kDenied, "the credentials file is not a regular file");
+  if ((info.st_mode & S_IRWXO) != 0) {
+    return Status(Errc::kDenied, "the credentials file is open to everybody",
+                  "chmod 600 it, and make new credentials if others may have read it");
+  }
+  return read_all(fd.get(), max_len);
 }
 
 Status write_key_file(const std::string& path, ByteView key) {

@@ -35,10 +35,20 @@ Result<std::string> pin_file_of(std::string_view pin_source);
 //         kInvalidArgument  empty, or longer than `max_len`
 Result<SecretBuffer> read_key_file(const std::string& path, std::size_t max_len);
 
+// read_small_file reads a file of at most `max_len` bytes, secret or not. Links are followed
+// (credential managers use them); who may read the file is the operator's choice.
+// Errors: kNotFound, kDenied, kInvalidArgument as above
+Result<SecretBuffer> read_small_file(const std::string& path, std::size_t max_len);
+
 // read_pin_file reads a PIN of 1 to 256 bytes; one newline at the end is not part of it. Links are
 // followed (credential managers use them); who may read the file is the operator's choice.
 // Errors: kNotFound, kDenied, kInvalidArgument as above
 Result<SecretBuffer> read_pin_file(const std::string& path);
+
+// read_credentials_file reads a text with access keys, of at most `max_len` bytes, as it is. Links are followed;
+// the file must not be open to everybody.
+// Errors: kNotFound, kDenied, kInvalidArgument as above
+Result<SecretBuffer> read_credentials_file(const std::string& path, std::size_t max_len);
 
 // write_key_file makes the file with mode 0600 and puts `key` in it, durable when it returns. A
 // half-made file is removed.

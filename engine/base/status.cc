@@ -99,8 +99,8 @@ std::string Status::describe() const {
   text += ": ";
   text += native_text_;
   char number[32];
-  const bool hex =
-      native_ == Native::kPkcs11 || native_ == Native::kOpenssl || native_ == Native::kTpm2;
+  const bool hex = native_ == Native::kPkcs11 || native_ == Native::kOpenssl ||
+                   native_ == Native::kTpm2 || native_ == Native::kKmip;
   const char* format = hex ? ", 0x%x)" : ", %d)";
   // NOLINTNEXTLINE(clang-diagnostic-format-nonliteral): one of the two literals above
   static_cast<void>(

@@ -34,7 +34,18 @@ enum class Errc : std::uint8_t {
 const char* errc_name(Errc code);
 
 // Native names the library whose error number travels along.
-enum class Native : std::uint8_t { kNone, kPosix, kPkcs11, kLmdb, kOpenssl, kTpm2 };
+enum class Native : std::uint8_t {
+  kNone,
+  kPosix,
+  kPkcs11,
+  kLmdb,
+  kOpenssl,
+  kTpm2,
+  kKmip,
+  kCurl,
+  kAwsKms,
+  kSqlite
+};
 
 // Literal is a string constant. The consteval constructor refuses anything made at run time.
 class Literal {

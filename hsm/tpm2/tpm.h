@@ -17,8 +17,8 @@
 #include "engine/base/bytes.h"
 #include "engine/base/secret_buffer.h"
 #include "engine/base/status.h"
+#include "hsm/sigpipe_guard.h"
 #include "hsm/tpm2/sealed_blob.h"
-#include "hsm/tpm2/sigpipe_guard.h"
 
 // libtss2's own names; its headers are for the .cc files.
 struct ESYS_CONTEXT;

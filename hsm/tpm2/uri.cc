@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "hsm/percent.h"
 #include "hsm/root.h"
 #include "hsm/secret_file.h"
 
@@ -28,27 +29,6 @@ constexpr Range kOwnerNvIndices = {.first = 0x01800000, .last = 0x01bfffff};
 // Anyone may set these back to zero and extend them as they like.
 constexpr std::uint32_t kDebugPcr = 16;
 constexpr std::uint32_t kApplicationPcr = 23;
-
-Result<std::string> percent_decode(std::string_view text) {
-  const Status broken(Errc::kInvalidArgument, "a percent escape in the tpm2 URI is broken",
-                      "write % as %25");
-  std::string out;
-  while (!text.empty()) {
-    if (text.front() != '%') {
-      out.push_back(text.front());
-      text.remove_prefix(1);
-      continue;
-    }
-    if (text.size() < 3) return broken;
-    unsigned value = 0;
-    const char* end = text.data() + 3;
-    const auto read = std::from_chars(text.data() + 1, end, value, 16);
-    if (read.ec != std::errc() || read.ptr != end || value == 0) return broken;
-    out.push_back(static_cast<char>(value));
-    text.remove_prefix(3);
-  }
-  return out;
-}
 
 // read_hex reads 0x and one to eight digits.
 bool read_hex(std::string_view text, std::uint32_t* out) {

@@ -75,6 +75,9 @@ std::unique_ptr<RootUnderTest> make_nss_root_for_oaep();  // cannot be made to l
 std::unique_ptr<RootUnderTest> make_tpm2_root_with_pin();
 std::unique_ptr<RootUnderTest> make_tpm2_root_with_pcrs();
 std::unique_ptr<RootUnderTest> make_tpm2_root_with_both();
+std::unique_ptr<RootUnderTest> make_awskms_root_under_test();
+
+std::unique_ptr<RootUnderTest> make_kmip_root();
 
 inline constexpr Candidate kCandidates[] = {
     {"File", make_file_root},
@@ -87,6 +90,8 @@ inline constexpr Candidate kCandidates[] = {
     {"Tpm2WithPin", make_tpm2_root_with_pin},
     {"Tpm2WithPcrs", make_tpm2_root_with_pcrs},
     {"Tpm2WithBoth", make_tpm2_root_with_both},
+    {"AwsKms", make_awskms_root_under_test},
+    {"Kmip", make_kmip_root},
 };
 
 }  // namespace rewrap::test

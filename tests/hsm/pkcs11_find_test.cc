@@ -23,13 +23,6 @@ TEST(OpenRoot, UnknownSchemesAreNamed) {
               Errc::kInvalidArgument);
 }
 
-TEST(OpenRoot, LaterSchemesAreNotInThisVersion) {
-  for (const char* uri : {"awskms:alias/x", "kmip://host:5696"}) {
-    EXPECT_CODE(open_root(uri, {}), Errc::kUnsupported);
-    EXPECT_CODE(create_root_key(uri, {}), Errc::kUnsupported);
-  }
-}
-
 class Find : public testing::Test {
  protected:
   test::SoftHsmToken token_;

@@ -115,15 +115,17 @@ void add_root_commands(const Cli& cli) {
   root->require_subcommand(1);
   root->fallthrough();
   auto uri = std::make_shared<std::string>();
-  CLI::App* verb =
-      cli.add_verb(root, "create", "make a non-extractable root key; refuses if it exists",
-                   [=] { return root_create(*global, *uri); });
+  CLI::App* verb = cli.add_verb(root, "create", "make a root key; refuses if it exists",
+                                [=] { return root_create(*global, *uri); });
   verb->add_option("URI", *uri,
-                   "pkcs11:token=...;object=...?module-path=..., tpm2:?handle=... or file:/path")
+                   "pkcs11:token=...;object=...?module-path=..., tpm2:?handle=..., "
+                   "kmip://HOST:PORT?name=...&ca=...&cert=...&key=... or file:/path")
       ->required();
-  verb = cli.add_verb(root, "probe", "find out by doing what a token can do",
+  verb = cli.add_verb(root, "probe", "find out by doing what a root can do",
                       [=] { return root_probe(*global, *uri); });
-  verb->add_option("URI", *uri, "pkcs11:token=...?module-path=..., tpm2: or file:/path")
+  verb->add_option("URI", *uri,
+                   "pkcs11:token=...?module-path=..., tpm2:, awskms:KEY-ARN?..., "
+                   "kmip://HOST:PORT?... or file:/path")
       ->required();
   verb = cli.add_verb(root, "flush",
                       "throw out what ended programs left in a raw TPM; they must have ended",
