@@ -253,7 +253,8 @@ Result<RekeyReport> rekey(Store* store, const std::string& name, Keyring* keyrin
                       options.max_deks_per_second,
                       options.accept_damaged_segments,
                       options.stop,
-                      options.progress};
+                      options.progress,
+                      options.live_rate};
   const Status passed = run_passes(job, &report);
   if (passed.code() == Errc::kUnavailable) {
     return passed.with_hint("when the token answers again, run rewrap rekey again: it goes on");

@@ -43,6 +43,9 @@ struct RekeyOptions {
   bool accept_damaged_segments = false;
   const std::atomic<bool>* stop = nullptr;
   ProgressFn progress;
+  // If given, read instead of max_deks_per_second, again and again: the limit of a running rekey may
+  // change. Never negative, never NaN.
+  const std::atomic<double>* live_rate = nullptr;
 };
 
 struct RekeyReport {

@@ -242,7 +242,7 @@ class Worker {
 class Writer {
  public:
   Writer(const RewrapJob& job, std::uint64_t total)
-      : job_(job), progress_{0, total}, start_(Clock::now()) {}
+      : job_(job), progress_{0, total}, rate_(max_rate()) {}
 
   Status commit(const std::vector<Rewrapped>& group) {
     const auto begin = Clock::now();
@@ -257,10 +257,11 @@ class Writer {
 
   [[nodiscard]] std::size_t group_len() const {
     // A throttled job commits about ten groups a second, so that the rate is even.
-    if (job_.max_deks_per_second <= 0) return group_len_;
-    const auto per_group =
-        static_cast<std::size_t>(job_.max_deks_per_second / 10 * kMaxWrappedDekLen);
-    return std::clamp(per_group, std::size_t{1}, group_len_);
+    const double rate = max_rate();
+    if (rate <= 0) return group_len_;
+    const double per_group = rate / 10 * kMaxWrappedDekLen;
+    if (per_group >= static_cast<double>(group_len_)) return group_len_;
+    return std::max(static_cast<std::size_t>(per_group), std::size_t{1});
   }
 
   RewrapOutcome& outcome() { return outcome_; }
@@ -304,18 +305,35 @@ class Writer {
     return {};
   }
 
+  [[nodiscard]] double max_rate() const {
+    return job_.live_rate == nullptr ? job_.max_deks_per_second : job_.live_rate->load();
+  }
+
+  // The pace is kept from when the limit last changed. A limit that changes during the wait ends it.
   void throttle() {
-    if (job_.max_deks_per_second <= 0) return;
-    const Seconds due(static_cast<double>(progress_.done) / job_.max_deks_per_second);
-    while (Clock::now() - start_ < due && (job_.stop == nullptr || !job_.stop->load())) {
+    if (const double rate = max_rate(); rate != rate_) {
+      rate_ = rate;
+      start_ = group_start_;
+      done_at_start_ = done_at_group_start_;
+    }
+    const auto paced = static_cast<double>(progress_.done - done_at_start_);
+    const Seconds due(rate_ > 0 ? paced / rate_ : 0);
+    while (Clock::now() - start_ < due && max_rate() == rate_ &&
+           (job_.stop == nullptr || !job_.stop->load())) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
+    group_start_ = Clock::now();
+    done_at_group_start_ = progress_.done;
   }
 
   const RewrapJob& job_;
   RewrapOutcome outcome_;
   Progress progress_;
-  Clock::time_point start_;
+  double rate_;  // the limit that is kept now
+  Clock::time_point start_ = Clock::now();
+  std::uint64_t done_at_start_ = 0;
+  Clock::time_point group_start_ = start_;
+  std::uint64_t done_at_group_start_ = 0;
   std::size_t group_len_ = kFirstGroupLen;
 };
 

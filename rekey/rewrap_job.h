@@ -34,6 +34,7 @@ struct RewrapJob {
       false;  // judge each DEK of a segment that fails authentication by itself
   const std::atomic<bool>* stop = nullptr;  // set by a signal handler, say; may be null
   ProgressFn progress;
+  const std::atomic<double>* live_rate = nullptr;  // instead of max_deks_per_second; may be null
 };
 
 struct RewrapOutcome {

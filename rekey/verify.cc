@@ -200,6 +200,10 @@ struct Scope {
   const VerifyOptions* options;
 };
 
+bool is_stopped(const VerifyOptions& options) {
+  return options.stop != nullptr && options.stop->load();
+}
+
 // check_segments runs the checkers. Each thread has its own snapshot; a segment rewritten between
 // them by a running rekey or an insert is as valid as the one before, so they need not be of one
 // instant.
@@ -208,7 +212,8 @@ Status check_segments(const Scope& scope, Tally* tally) {
   return run_workers(scope.options->num_threads, [&](unsigned) -> Status {
     REWRAP_ASSIGN(auto snapshot, scope.store->snapshot());
     Checker checker(scope.keyset, *scope.keyring, *scope.options->implementation, tally);
-    for (SegmentNumber segment = next++; segment < scope.keyset.num_segments; segment = next++) {
+    for (SegmentNumber segment = next++;
+         segment < scope.keyset.num_segments && !is_stopped(*scope.options); segment = next++) {
       REWRAP_TRY(checker.check_segment(*snapshot, segment));
     }
     return {};
@@ -229,6 +234,11 @@ Result<VerifyReport> verify(Store* store, const std::string& name, Keyring* keyr
 
   Tally tally(options.progress, keyset);
   REWRAP_TRY(check_segments({store, keyset, keyring, &options}, &tally));
+  if (is_stopped(options)) {
+    VerifyReport report;
+    report.stopped = true;
+    return report;
+  }
   REWRAP_TRY(IndexCheck(*snapshot, keyset, &tally).run());
   REWRAP_TRY(snapshot->refresh());
   REWRAP_ASSIGN(const KeysetRecord after, peek_keyset(*snapshot, name));

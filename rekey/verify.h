@@ -2,6 +2,7 @@
 #ifndef REWRAP_REKEY_VERIFY_H_
 #define REWRAP_REKEY_VERIFY_H_
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -28,13 +29,15 @@ struct VerifyReport {
   std::vector<Finding> findings;  // the first kMaxFindings
   bool certified =
       false;  // clean and all under the current version: the gate will let old versions go
+  bool stopped = false;  // ended by VerifyOptions::stop; the rest of the report is of no use then
   double seconds = 0;
 };
 
 struct VerifyOptions {
   const Implementation* implementation = nullptr;
   unsigned num_threads = 1;
-  ProgressFn progress;  // called from one of the threads at a time
+  ProgressFn progress;                      // called from one of the threads at a time
+  const std::atomic<bool>* stop = nullptr;  // may be null
 };
 
 // verify reads one snapshot: tags and headers, ids columns, every wrap, every index entry, and the

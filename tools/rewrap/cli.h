@@ -57,6 +57,9 @@ void add_rekey_commands(const Cli& cli);     // rekey, verify, decommission
 void add_reprotect_command(const Cli& cli);  // reprotect
 void add_transfer_commands(const Cli& cli);  // import, export
 void add_root_commands(const Cli& cli);      // root create | probe | flush, selftest
+void add_jobs_commands(const Cli& cli);      // jobs list | show | pause | resume | cancel | rate
+void add_account_commands(const Cli& cli);   // account add | passwd | role | remove | list
+void add_audit_commands(const Cli& cli);     // audit verify
 void add_bench_commands(const Cli& cli);     // bench
 
 // fail prints `subject: message` and the hint, and gives the exit code that fits; `at_root` if a

@@ -85,6 +85,9 @@ int run(int argc, char** argv) {
   rewrap::add_rekey_commands(cli);
   rewrap::add_reprotect_command(cli);
   rewrap::add_root_commands(cli);
+  rewrap::add_jobs_commands(cli);
+  rewrap::add_account_commands(cli);
+  rewrap::add_audit_commands(cli);
   rewrap::add_bench_commands(cli);
   try {
     app.parse(argc, argv);

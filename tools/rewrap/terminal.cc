@@ -96,23 +96,46 @@ Interruptible::~Interruptible() {
 
 const std::atomic<bool>* Interruptible::flag() { return &interrupted; }
 
-Result<SecretBuffer> prompt_pin(const std::string& token) {
+namespace {
+
+// prompt_secret gives the line that a person types, without echo. `too_long` is said for one that fills all of `max_len`.
+Result<SecretBuffer> prompt_secret(const std::string& prompt, std::size_t max_len,
+                                   const Status& no_terminal, const Status& too_long) {
   const Interruptible guard;
   const SilentTerminal terminal;
-  if (!terminal.ready()) {
-    return Status(Errc::kUnavailable, "the token needs a PIN and there is no terminal to ask at",
-                  "put the PIN into a file of mode 0600 and add pin-source=file:/path to the URI");
-  }
-  REWRAP_ASSIGN(SecretBuffer pin, SecretBuffer::create(kMaxPinLen));
-  terminal.say("PIN of token '" + token + "': ");
-  const ssize_t len = terminal.read_line(pin.expose_secret());
+  if (!terminal.ready()) return no_terminal;
+  REWRAP_ASSIGN(SecretBuffer secret, SecretBuffer::create(max_len));
+  terminal.say(prompt);
+  const ssize_t len = terminal.read_line(secret.expose_secret());
   terminal.say("\n");
-  if (len <= 0) return Status(Errc::kDenied, "no PIN was given");
-  if (static_cast<std::size_t>(len) == pin.size()) {
-    return Status(Errc::kDenied, "the PIN is longer than any PIN; it was not tried");
-  }
-  pin.shrink_to(static_cast<std::size_t>(len));
-  return pin;
+  if (len <= 0) return Status(Errc::kDenied, "nothing was typed");
+  if (static_cast<std::size_t>(len) == secret.size()) return too_long;
+  secret.shrink_to(static_cast<std::size_t>(len));
+  return secret;
+}
+
+}  // namespace
+
+Result<SecretBuffer> prompt_pin(const std::string& token) {
+  return prompt_secret(
+      "PIN of token '" + token + "': ", kMaxPinLen,
+      Status(Errc::kUnavailable, "the token needs a PIN and there is no terminal to ask at",
+             "put the PIN into a file of mode 0600 and add pin-source=file:/path to the URI"),
+      Status(Errc::kDenied, "the PIN is longer than any PIN; it was not tried"));
+}
+
+Result<SecretBuffer> prompt_new_password(const std::string& account) {
+  const Status no_terminal(Errc::kUnavailable, "there is no terminal to ask for a password at",
+                           "put it into a file of mode 0600 and give --password-file");
+  const Status too_long(Errc::kInvalidArgument, "a password is 8 to 512 bytes long");
+  constexpr std::size_t kMaxLen = 513;
+  REWRAP_ASSIGN(
+      SecretBuffer password,
+      prompt_secret("New password of account '" + account + "': ", kMaxLen, no_terminal, too_long));
+  REWRAP_ASSIGN(const SecretBuffer again,
+                prompt_secret("The same again: ", kMaxLen, no_terminal, too_long));
+  if (secrets_equal(password.expose_secret(), again.expose_secret())) return password;
+  return Status(Errc::kInvalidArgument, "the two passwords differ; nothing was changed");
 }
 
 ProgressBar::ProgressBar(std::string label, bool quiet)

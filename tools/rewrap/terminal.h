@@ -19,6 +19,10 @@ namespace rewrap {
 // Errors: kUnavailable if there is no terminal; kDenied if the person gave up.
 Result<SecretBuffer> prompt_pin(const std::string& token);
 
+// prompt_new_password asks twice for a password, as prompt_pin does. Errors: likewise;
+// kInvalidArgument if the two differ.
+Result<SecretBuffer> prompt_new_password(const std::string& account);
+
 // Interruptible turns SIGINT and SIGTERM into a flag for as long as it lives, so that a job can end
 // between two commits.
 class Interruptible {
