@@ -28,14 +28,6 @@ ExitCode exit_code_of(const Status& status, bool at_root) {
 
 }  // namespace
 
-CLI::App* Cli::add_verb(CLI::App* parent, const std::string& name, const std::string& description,
-                        Action run) const {
-  CLI::App* verb = parent->add_subcommand(name, description);
-  verb->fallthrough();  // global options may stand behind the verb
-  verb->callback([this_action = action, run = std::move(run)] { *this_action = run; });
-  return verb;
-}
-
 int fail(const std::string& subject, const Status& status, bool at_root) {
   std::cerr << "rewrap: error: " << subject << (subject.empty() ? "" : ": ") << status.describe()
             << '\n';
@@ -74,10 +66,10 @@ std::string dropped_text(const std::vector<std::string>& roots) {
   return text;
 }
 
-void add_recover_flag(CLI::App* verb, bool* recover) {
-  verb->add_flag("--recover", *recover,
-                 "open KEKs by a protector without a counter if the one with a counter does not "
-                 "open, also if it says that this store is an old copy");
+void add_recover_flag(const Verb& verb, bool* recover) {
+  verb.add_flag("--recover", recover,
+                "open KEKs by a protector without a counter if the one with a counter does not "
+                "open, also if it says that this store is an old copy");
 }
 
 Result<const Implementation*> choose_for_keyset(Store* store, const std::string& name,

@@ -4,9 +4,7 @@
 #ifndef REWRAP_TOOLS_REWRAP_CLI_H_
 #define REWRAP_TOOLS_REWRAP_CLI_H_
 
-#include <CLI/CLI.hpp>
 #include <boost/json.hpp>
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -15,6 +13,7 @@
 #include "rekey/jsonl.h"
 #include "rekey/keyring.h"
 #include "rekey/store.h"
+#include "tools/rewrap/verb.h"
 
 namespace rewrap {
 
@@ -37,18 +36,10 @@ struct GlobalOptions {
   RootOptions root;
 };
 
-// Action is what a verb does once the command line is parsed; it gives the exit code.
-using Action = std::function<int()>;
-
-// Cli is what the add_... functions hang their subcommands on.
+// Cli is what the add_... functions hang their verbs on.
 struct Cli {
-  CLI::App* app;
+  Verb app;
   GlobalOptions* global;
-  Action* action;
-
-  // add_verb makes a subcommand whose action is `run`.
-  CLI::App* add_verb(CLI::App* parent, const std::string& name, const std::string& description,
-                     Action run) const;
 };
 
 void add_keyset_commands(const Cli& cli);    // keyset create | list, status, census, quarantine
@@ -76,7 +67,7 @@ boost::json::array broken_protectors(const Keyring& keyring);
 std::string dropped_text(const std::vector<std::string>& roots);
 
 // add_recover_flag adds --recover (Keyring::allow_recovery).
-void add_recover_flag(CLI::App* verb, bool* recover);
+void add_recover_flag(const Verb& verb, bool* recover);
 
 // choose_for_keyset gives the implementation for a keyset, forced by name unless `forced` is empty,
 // and the keyset's custody as the store says. Errors: kNotFound no such keyset; kInvalidArgument one

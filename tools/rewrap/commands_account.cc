@@ -124,36 +124,35 @@ int account_list(const GlobalOptions& global, const AccountArgs& args) {
 void add_account_commands(const Cli& cli) {
   const GlobalOptions* global = cli.global;
   auto args = std::make_shared<AccountArgs>();
-  CLI::App* account = cli.app->add_subcommand("account", "who may log in to the service");
-  account->require_subcommand(1);
+  const Verb account = cli.app.add_group("account", "who may log in to the service");
   const auto add = [&](const char* name, const char* description, const Action& run) {
-    CLI::App* verb = cli.add_verb(account, name, description, run);
-    verb->add_option("NAME", args->name, "name of the account")->required();
+    Verb verb = account.add_verb(name, description, run);
+    verb.add_option("NAME", &args->name, "name of the account").required();
     return verb;
   };
-  const auto add_role = [&](CLI::App* verb) {
-    return verb->add_option("--role", args->role, kRoles)
-        ->check(CLI::IsMember({"admin", "rekey-operator", "read-only", "audit"}))
-        ->capture_default_str();
+  const auto add_role = [&](const Verb& verb) {
+    return verb.add_option("--role", &args->role, kRoles)
+        .one_of({"admin", "rekey-operator", "read-only", "audit"})
+        .shows_default();
   };
-  const auto add_password_file = [&](CLI::App* verb) {
-    verb->add_option("--password-file", args->password_file,
-                     "read the password from this file; without it, ask at the terminal");
+  const auto add_password_file = [&](const Verb& verb) {
+    verb.add_option("--password-file", &args->password_file,
+                    "read the password from this file; without it, ask at the terminal");
   };
 
-  CLI::App* make = add("add", "make an account", [=] { return account_add(*global, *args); });
+  Verb make = add("add", "make an account", [=] { return account_add(*global, *args); });
   add_role(make);
   add_password_file(make);
-  make->add_option("--certificate", args->certificate_subject,
-                   "common name of the client certificate that logs in as this account");
-  make->add_flag("--no-password", args->no_password, "a certificate is the only way in");
+  make.add_option("--certificate", &args->certificate_subject,
+                  "common name of the client certificate that logs in as this account");
+  make.add_flag("--no-password", &args->no_password, "a certificate is the only way in");
   add_password_file(
       add("passwd", "change a password", [=] { return account_passwd(*global, *args); }));
   add_role(add("role", "change what it may do", [=] {
     return account_role(*global, *args);
-  }))->required();
+  })).required();
   add("remove", "remove an account", [=] { return account_remove(*global, *args); });
-  cli.add_verb(account, "list", "show the accounts", [=] { return account_list(*global, *args); });
+  account.add_verb("list", "show the accounts", [=] { return account_list(*global, *args); });
 }
 
 }  // namespace rewrap

@@ -321,15 +321,15 @@ int run_bench(const GlobalOptions& global, const BenchArgs& args) {
 void add_bench_commands(const Cli& cli) {
   const GlobalOptions* global = cli.global;
   auto args = std::make_shared<BenchArgs>();
-  CLI::App* verb = cli.add_verb(
-      cli.app, "bench", "measure every implementation on this machine, without a store",
-      [=] { return args->list ? run_list(*global) : run_bench(*global, *args); });
-  verb->add_flag("--list", args->list, "list the implementations and measure nothing");
-  verb->add_option("--implementation", args->implementation,
-                   "measure only this one, beside the portable one");
-  verb->add_option("--milliseconds", args->milliseconds, "how long to measure each number")
-      ->check(CLI::Range(10U, 5000U))
-      ->capture_default_str();
+  Verb verb =
+      cli.app.add_verb("bench", "measure every implementation on this machine, without a store",
+                       [=] { return args->list ? run_list(*global) : run_bench(*global, *args); });
+  verb.add_flag("--list", &args->list, "list the implementations and measure nothing");
+  verb.add_option("--implementation", &args->implementation,
+                  "measure only this one, beside the portable one");
+  verb.add_option("--milliseconds", &args->milliseconds, "how long to measure each number")
+      .between(10U, 5000U)
+      .shows_default();
 }
 
 }  // namespace rewrap

@@ -82,27 +82,25 @@ int dek_get(const GlobalOptions& global, const GetArgs& args) {
 
 void add_dek_commands(const Cli& cli) {
   const GlobalOptions* global = cli.global;
-  CLI::App* dek = cli.app->add_subcommand("dek", "make and look up DEKs");
-  dek->require_subcommand(1);
-  dek->fallthrough();
+  const Verb dek = cli.app.add_group("dek", "make and look up DEKs");
 
   auto generate = std::make_shared<GenerateArgs>();
-  CLI::App* verb = cli.add_verb(dek, "generate", "make new random DEKs and print their ids",
-                                [=] { return dek_generate(*global, *generate); });
-  verb->add_option("NAME", generate->name, "name of the keyset")->required();
-  verb->add_option("--count", generate->count, "how many")
-      ->required()
-      ->check(CLI::Range(std::uint64_t{1}, kMaxGenerate));
-  verb->add_option("--size", generate->dek_len, "bytes of each DEK (default: the keyset's)")
-      ->check(CLI::IsMember({16, 24, 32, 48, 64}));
+  Verb verb = dek.add_verb("generate", "make new random DEKs and print their ids",
+                           [=] { return dek_generate(*global, *generate); });
+  verb.add_option("NAME", &generate->name, "name of the keyset").required();
+  verb.add_option("--count", &generate->count, "how many")
+      .required()
+      .between(std::uint64_t{1}, kMaxGenerate);
+  verb.add_option("--size", &generate->dek_len, "bytes of each DEK (default: the keyset's)")
+      .one_of({16, 24, 32, 48, 64});
 
   auto get = std::make_shared<GetArgs>();
-  verb = cli.add_verb(dek, "get", "print a wrapped DEK and its KEK version, as JSON",
+  verb = dek.add_verb("get", "print a wrapped DEK and its KEK version, as JSON",
                       [=] { return dek_get(*global, *get); });
-  verb->add_option("NAME", get->name, "name of the keyset")->required();
-  verb->add_option("ID", get->id, "id of the DEK")->required();
-  verb->add_flag("--unauthenticated", get->unauthenticated,
-                 "do not ask the root for the key that authenticates the store");
+  verb.add_option("NAME", &get->name, "name of the keyset").required();
+  verb.add_option("ID", &get->id, "id of the DEK").required();
+  verb.add_flag("--unauthenticated", &get->unauthenticated,
+                "do not ask the root for the key that authenticates the store");
 }
 
 }  // namespace rewrap

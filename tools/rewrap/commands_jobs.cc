@@ -242,19 +242,17 @@ int audit_verify(const GlobalOptions& global, const std::string& path) {
 void add_jobs_commands(const Cli& cli) {
   const GlobalOptions* global = cli.global;
   auto args = std::make_shared<JobArgs>();
-  CLI::App* jobs = cli.app->add_subcommand("jobs", "the jobs of the service on this store");
-  jobs->require_subcommand(1);
-  CLI::App* list = cli.add_verb(jobs, "list", "show the jobs, newest first",
-                                [=] { return jobs_list(*global, *args); });
-  list->add_option("--keyset", args->keyset, "only those of one keyset");
-  list->add_option("--state", args->state, "only those in one state")
-      ->check(CLI::IsMember(
-          {"queued", "running", "paused", "succeeded", "failed", "cancelled", "incomplete"}));
-  list->add_flag("--active", args->only_active, "only those that have not ended, oldest first");
+  const Verb jobs = cli.app.add_group("jobs", "the jobs of the service on this store");
+  Verb list = jobs.add_verb("list", "show the jobs, newest first",
+                            [=] { return jobs_list(*global, *args); });
+  list.add_option("--keyset", &args->keyset, "only those of one keyset");
+  list.add_option("--state", &args->state, "only those in one state")
+      .one_of({"queued", "running", "paused", "succeeded", "failed", "cancelled", "incomplete"});
+  list.add_flag("--active", &args->only_active, "only those that have not ended, oldest first");
 
   const auto add = [&](const char* name, const char* description, const Action& run) {
-    CLI::App* verb = cli.add_verb(jobs, name, description, run);
-    verb->add_option("JOB", args->id, "uuid or number of the job")->required();
+    Verb verb = jobs.add_verb(name, description, run);
+    verb.add_option("JOB", &args->id, "uuid or number of the job").required();
     return verb;
   };
   add("show", "show one job", [=] { return jobs_show(*global, *args); });
@@ -273,26 +271,25 @@ void add_jobs_commands(const Cli& cli) {
       return request_cancel(database, uuid, now_seconds());
     });
   });
-  CLI::App* rate = add("rate", "throttle a job, also while it runs", [=] {
+  Verb rate = add("rate", "throttle a job, also while it runs", [=] {
     return ask(*global, *args, [rate = args->rate](Database* database, const Uuid& uuid) {
       return request_rate(database, uuid, rate);
     });
   });
-  rate->add_option("RATE", args->rate, "at most so many DEKs per second; 0: no limit")
-      ->check(CLI::Range(0.0, 1e12))
-      ->required();
+  rate.add_option("RATE", &args->rate, "at most so many DEKs per second; 0: no limit")
+      .between(0.0, 1e12)
+      .required();
 }
 
 void add_audit_commands(const Cli& cli) {
   const GlobalOptions* global = cli.global;
   auto path = std::make_shared<std::string>();
-  CLI::App* audit = cli.app->add_subcommand("audit", "the audit log of the service");
-  audit->require_subcommand(1);
-  CLI::App* verify = cli.add_verb(audit, "verify",
-                                  "find lines that were removed, changed or moved; a keyed log "
-                                  "needs the store of its service",
-                                  [=] { return audit_verify(*global, *path); });
-  verify->add_option("FILE", *path, "the audit log")->required();
+  const Verb audit = cli.app.add_group("audit", "the audit log of the service");
+  Verb verify = audit.add_verb("verify",
+                               "find lines that were removed, changed or moved; a keyed log "
+                               "needs the store of its service",
+                               [=] { return audit_verify(*global, *path); });
+  verify.add_option("FILE", path.get(), "the audit log").required();
 }
 
 }  // namespace rewrap

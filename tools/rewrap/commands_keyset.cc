@@ -279,69 +279,63 @@ int quarantine_drop(const GlobalOptions& global, const DropArgs& args) {
 
 void add_keyset_commands(const Cli& cli) {
   const GlobalOptions* global = cli.global;
-  CLI::App* keyset = cli.app->add_subcommand("keyset", "create and list keysets");
-  keyset->require_subcommand(1);
-  keyset->fallthrough();
+  const Verb keyset = cli.app.add_group("keyset", "create and list keysets");
 
   auto create = std::make_shared<CreateArgs>();
-  CLI::App* verb = cli.add_verb(keyset, "create", "make a keyset with a new KEK under a root key",
-                                [=] { return keyset_create(*global, *create); });
-  verb->add_option("NAME", create->request.name, "name of the keyset")->required();
-  verb->add_option("--root", create->request.root_uri,
-                   "URI of the root key: pkcs11:... or file:/...")
-      ->required()
-      ->type_name("URI");
-  verb->add_option("--wrap", create->wrap, "kw (RFC 3394), kwp (RFC 5649) or gcm (SP 800-38D)")
-      ->check(CLI::IsMember({"kw", "kwp", "gcm"}))
-      ->capture_default_str();
-  verb->add_option("--dek-size", create->request.dek_len,
-                   "bytes of the DEKs that dek generate makes")
-      ->check(CLI::IsMember({16, 24, 32, 48, 64}))
-      ->capture_default_str();
-  verb->add_option(
-          "--custody", create->custody,
-          "where the KEK is while DEKs are re-wrapped: in locked memory here; never out of "
-          "its token; or, with kw only, never out of its token and no DEK either")
-      ->check(CLI::IsMember({"host", "kek-in-token", "in-token"}))
-      ->capture_default_str();
-  verb->add_option("--sealed-kek", create->sealed_kek,
-                   "take the KEK that tpm2_create -u PREFIX.pub -r PREFIX.priv sealed under the "
-                   "tpm2: root, instead of a new one")
-      ->type_name("PREFIX");
-  cli.add_verb(keyset, "list", "list the keysets of the store",
-               [=] { return keyset_list(*global); });
+  Verb verb = keyset.add_verb("create", "make a keyset with a new KEK under a root key",
+                              [=] { return keyset_create(*global, *create); });
+  verb.add_option("NAME", &create->request.name, "name of the keyset").required();
+  verb.add_option("--root", &create->request.root_uri,
+                  "URI of the root key: pkcs11:... or file:/...")
+      .required()
+      .type_name("URI");
+  verb.add_option("--wrap", &create->wrap, "kw (RFC 3394), kwp (RFC 5649) or gcm (SP 800-38D)")
+      .one_of({"kw", "kwp", "gcm"})
+      .shows_default();
+  verb.add_option("--dek-size", &create->request.dek_len,
+                  "bytes of the DEKs that dek generate makes")
+      .one_of({16, 24, 32, 48, 64})
+      .shows_default();
+  verb.add_option("--custody", &create->custody,
+                  "where the KEK is while DEKs are re-wrapped: in locked memory here; never out of "
+                  "its token; or, with kw only, never out of its token and no DEK either")
+      .one_of({"host", "kek-in-token", "in-token"})
+      .shows_default();
+  verb.add_option("--sealed-kek", &create->sealed_kek,
+                  "take the KEK that tpm2_create -u PREFIX.pub -r PREFIX.priv sealed under the "
+                  "tpm2: root, instead of a new one")
+      .type_name("PREFIX");
+  keyset.add_verb("list", "list the keysets of the store", [=] { return keyset_list(*global); });
   auto sealed = std::make_shared<SealedArgs>();
-  verb = cli.add_verb(keyset, "export-sealed-kek",
-                      "write a KEK as its TPM sealed it, for tpm2_load and tpm2_unseal",
-                      [=] { return export_sealed_kek(*global, *sealed); });
-  verb->add_option("NAME", sealed->name, "name of the keyset")->required();
-  verb->add_option("PREFIX", sealed->path, "makes PREFIX.pub and PREFIX.priv; must not exist")
-      ->required();
-  verb->add_option("--kek-version", sealed->version, "KEK version (default: the current one)")
-      ->check(CLI::PositiveNumber)
-      ->type_name("VERSION");
+  verb = keyset.add_verb("export-sealed-kek",
+                         "write a KEK as its TPM sealed it, for tpm2_load and tpm2_unseal",
+                         [=] { return export_sealed_kek(*global, *sealed); });
+  verb.add_option("NAME", &sealed->name, "name of the keyset").required();
+  verb.add_option("PREFIX", &sealed->path, "makes PREFIX.pub and PREFIX.priv; must not exist")
+      .required();
+  verb.add_option("--kek-version", &sealed->version, "KEK version (default: the current one)")
+      .between(1U, ~0U)
+      .type_name("VERSION");
 
   auto name = std::make_shared<std::string>();
-  verb = cli.add_verb(cli.app, "status", "state of one or all keysets",
-                      [=] { return status(*global, *name); });
-  verb->add_option("NAME", *name, "name of the keyset");
-  verb = cli.add_verb(cli.app, "census", "how many DEKs are under each KEK version",
-                      [=] { return census(*global, *name); });
-  verb->add_option("NAME", *name, "name of the keyset")->required();
+  verb = cli.app.add_verb("status", "state of one or all keysets",
+                          [=] { return status(*global, *name); });
+  verb.add_option("NAME", name.get(), "name of the keyset");
+  verb = cli.app.add_verb("census", "how many DEKs are under each KEK version",
+                          [=] { return census(*global, *name); });
+  verb.add_option("NAME", name.get(), "name of the keyset").required();
 
-  CLI::App* quarantine =
-      cli.app->add_subcommand("quarantine", "list or drop DEKs that failed their integrity check");
-  quarantine->require_subcommand(1);
-  quarantine->fallthrough();
-  verb = cli.add_verb(quarantine, "list", "list the damaged DEKs",
-                      [=] { return quarantine_list(*global, *name); });
-  verb->add_option("NAME", *name, "name of the keyset")->required();
+  const Verb quarantine =
+      cli.app.add_group("quarantine", "list or drop DEKs that failed their integrity check");
+  verb = quarantine.add_verb("list", "list the damaged DEKs",
+                             [=] { return quarantine_list(*global, *name); });
+  verb.add_option("NAME", name.get(), "name of the keyset").required();
   auto drop = std::make_shared<DropArgs>();
-  verb = cli.add_verb(quarantine, "drop", "give damaged DEKs up for good",
-                      [=] { return quarantine_drop(*global, *drop); });
-  verb->add_option("NAME", drop->name, "name of the keyset")->required();
-  verb->add_option("ID", drop->ids, "ids of the DEKs to drop");
-  verb->add_flag("--all", drop->all, "drop all of them");
+  verb = quarantine.add_verb("drop", "give damaged DEKs up for good",
+                             [=] { return quarantine_drop(*global, *drop); });
+  verb.add_option("NAME", &drop->name, "name of the keyset").required();
+  verb.add_option("ID", &drop->ids, "ids of the DEKs to drop");
+  verb.add_flag("--all", &drop->all, "drop all of them");
 }
 
 }  // namespace rewrap

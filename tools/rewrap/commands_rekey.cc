@@ -240,44 +240,44 @@ int run_decommission(const GlobalOptions& global, const DecommissionArgs& args) 
 void add_rekey_commands(const Cli& cli) {
   const GlobalOptions* global = cli.global;
   auto rekey_args = std::make_shared<RekeyArgs>();
-  CLI::App* verb = cli.add_verb(
-      cli.app, "rekey", "make a new KEK and re-wrap every DEK under it; resumes if interrupted",
+  Verb verb = cli.app.add_verb(
+      "rekey", "make a new KEK and re-wrap every DEK under it; resumes if interrupted",
       [=] { return run_rekey(*global, *rekey_args); });
-  verb->add_option("NAME", rekey_args->name, "name of the keyset")->required();
-  verb->add_option("--root", rekey_args->root_uri,
-                   "root of the new KEK (default: that of the present one)")
-      ->type_name("URI");
-  verb->add_flag("--dry-run", rekey_args->dry_run, "say what would be done; change nothing");
-  verb->add_option("--threads", rekey_args->threads, "compute threads")
-      ->check(CLI::Range(1U, kMaxThreads))
-      ->capture_default_str();
-  verb->add_option("--implementation", rekey_args->implementation,
-                   "force one (rewrap bench --list shows them)");
-  verb->add_option("--rate", rekey_args->rate,
-                   "at most so many DEKs per second (default: no limit)")
-      ->check(CLI::Range(1.0, 1e12));
-  verb->add_flag("--accept-damaged-segments", rekey_args->accept_damaged_segments,
-                 "re-wrap the DEKs that open in segments that fail authentication; whoever uses it "
-                 "answers for it");
+  verb.add_option("NAME", &rekey_args->name, "name of the keyset").required();
+  verb.add_option("--root", &rekey_args->root_uri,
+                  "root of the new KEK (default: that of the present one)")
+      .type_name("URI");
+  verb.add_flag("--dry-run", &rekey_args->dry_run, "say what would be done; change nothing");
+  verb.add_option("--threads", &rekey_args->threads, "compute threads")
+      .between(1U, kMaxThreads)
+      .shows_default();
+  verb.add_option("--implementation", &rekey_args->implementation,
+                  "force one (rewrap bench --list shows them)");
+  verb.add_option("--rate", &rekey_args->rate,
+                  "at most so many DEKs per second (default: no limit)")
+      .between(1.0, 1e12);
+  verb.add_flag("--accept-damaged-segments", &rekey_args->accept_damaged_segments,
+                "re-wrap the DEKs that open in segments that fail authentication; whoever uses it "
+                "answers for it");
   add_recover_flag(verb, &rekey_args->recover);
 
   auto verify_args = std::make_shared<VerifyArgs>();
-  verb = cli.add_verb(cli.app, "verify", "prove that every DEK is there, in its place, and opens",
-                      [=] { return run_verify(*global, *verify_args); });
-  verb->add_option("NAME", verify_args->name, "name of the keyset")->required();
-  verb->add_option("--threads", verify_args->threads, "compute threads")
-      ->check(CLI::Range(1U, kMaxThreads))
-      ->capture_default_str();
-  verb->add_option("--implementation", verify_args->implementation,
-                   "force one (rewrap bench --list shows them)");
+  verb = cli.app.add_verb("verify", "prove that every DEK is there, in its place, and opens",
+                          [=] { return run_verify(*global, *verify_args); });
+  verb.add_option("NAME", &verify_args->name, "name of the keyset").required();
+  verb.add_option("--threads", &verify_args->threads, "compute threads")
+      .between(1U, kMaxThreads)
+      .shows_default();
+  verb.add_option("--implementation", &verify_args->implementation,
+                  "force one (rewrap bench --list shows them)");
   add_recover_flag(verb, &verify_args->recover);
 
   auto decommission_args = std::make_shared<DecommissionArgs>();
-  verb = cli.add_verb(cli.app, "decommission",
-                      "destroy an old KEK version, if nothing needs it any more",
-                      [=] { return run_decommission(*global, *decommission_args); });
-  verb->add_option("NAME", decommission_args->name, "name of the keyset")->required();
-  verb->add_option("VERSION", decommission_args->version, "the KEK version")->required();
+  verb =
+      cli.app.add_verb("decommission", "destroy an old KEK version, if nothing needs it any more",
+                       [=] { return run_decommission(*global, *decommission_args); });
+  verb.add_option("NAME", &decommission_args->name, "name of the keyset").required();
+  verb.add_option("VERSION", &decommission_args->version, "the KEK version").required();
 }
 
 }  // namespace rewrap

@@ -40,16 +40,16 @@ int run_reprotect(const GlobalOptions& global, const ReprotectArgs& args) {
 void add_reprotect_command(const Cli& cli) {
   const GlobalOptions* global = cli.global;
   auto args = std::make_shared<ReprotectArgs>();
-  CLI::App* verb = cli.add_verb(cli.app, "reprotect",
-                                "guard the same KEKs by another root key; no DEK is re-wrapped",
-                                [=] { return run_reprotect(*global, *args); });
-  verb->add_option("NAME", args->name, "name of the keyset")->required();
-  verb->add_option("--root", args->root_uri, "root that is to guard the KEKs from now on")
-      ->type_name("URI")
-      ->required();
-  verb->add_flag("--add", args->add,
-                 "keep the protectors under other roots: any one of them gives the KEKs back; "
-                 "without it they are dropped");
+  Verb verb =
+      cli.app.add_verb("reprotect", "guard the same KEKs by another root key; no DEK is re-wrapped",
+                       [=] { return run_reprotect(*global, *args); });
+  verb.add_option("NAME", &args->name, "name of the keyset").required();
+  verb.add_option("--root", &args->root_uri, "root that is to guard the KEKs from now on")
+      .type_name("URI")
+      .required();
+  verb.add_flag("--add", &args->add,
+                "keep the protectors under other roots: any one of them gives the KEKs back; "
+                "without it they are dropped");
   add_recover_flag(verb, &args->recover);
 }
 

@@ -111,28 +111,26 @@ int run_selftest(const GlobalOptions& global) {
 
 void add_root_commands(const Cli& cli) {
   const GlobalOptions* global = cli.global;
-  CLI::App* root = cli.app->add_subcommand("root", "make and examine root keys");
-  root->require_subcommand(1);
-  root->fallthrough();
+  const Verb root = cli.app.add_group("root", "make and examine root keys");
   auto uri = std::make_shared<std::string>();
-  CLI::App* verb = cli.add_verb(root, "create", "make a root key; refuses if it exists",
-                                [=] { return root_create(*global, *uri); });
-  verb->add_option("URI", *uri,
-                   "pkcs11:token=...;object=...?module-path=..., tpm2:?handle=..., "
-                   "kmip://HOST:PORT?name=...&ca=...&cert=...&key=... or file:/path")
-      ->required();
-  verb = cli.add_verb(root, "probe", "find out by doing what a root can do",
-                      [=] { return root_probe(*global, *uri); });
-  verb->add_option("URI", *uri,
-                   "pkcs11:token=...?module-path=..., tpm2:, awskms:KEY-ARN?..., "
-                   "kmip://HOST:PORT?... or file:/path")
-      ->required();
-  verb = cli.add_verb(root, "flush",
-                      "throw out what ended programs left in a raw TPM; they must have ended",
-                      [=] { return root_flush(*global, *uri); });
-  verb->add_option("URI", *uri, "tpm2:?tcti=...")->required();
-  cli.add_verb(cli.app, "selftest", "run the known-answer tests of every implementation",
-               [=] { return run_selftest(*global); });
+  Verb verb = root.add_verb("create", "make a root key; refuses if it exists",
+                            [=] { return root_create(*global, *uri); });
+  verb.add_option("URI", uri.get(),
+                  "pkcs11:token=...;object=...?module-path=..., tpm2:?handle=..., "
+                  "kmip://HOST:PORT?name=...&ca=...&cert=...&key=... or file:/path")
+      .required();
+  verb = root.add_verb("probe", "find out by doing what a root can do",
+                       [=] { return root_probe(*global, *uri); });
+  verb.add_option("URI", uri.get(),
+                  "pkcs11:token=...?module-path=..., tpm2:, awskms:KEY-ARN?..., "
+                  "kmip://HOST:PORT?... or file:/path")
+      .required();
+  verb = root.add_verb("flush",
+                       "throw out what ended programs left in a raw TPM; they must have ended",
+                       [=] { return root_flush(*global, *uri); });
+  verb.add_option("URI", uri.get(), "tpm2:?tcti=...").required();
+  cli.app.add_verb("selftest", "run the known-answer tests of every implementation",
+                   [=] { return run_selftest(*global); });
 }
 
 }  // namespace rewrap

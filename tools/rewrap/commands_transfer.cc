@@ -129,30 +129,29 @@ int run_export(const GlobalOptions& global, const ExportArgs& args) {
 void add_transfer_commands(const Cli& cli) {
   const GlobalOptions* global = cli.global;
   auto import_args = std::make_shared<ImportArgs>();
-  CLI::App* verb = cli.add_verb(
-      cli.app, "import", "take foreign wraps into a keyset; a wrong line refuses the whole file",
+  Verb verb = cli.app.add_verb(
+      "import", "take foreign wraps into a keyset; a wrong line refuses the whole file",
       [=] { return run_import(*global, *import_args); });
-  verb->add_option("NAME", import_args->name, "name of the keyset")->required();
-  verb->add_option("FILE", import_args->path,
-                   "JSON Lines: {\"id\":UUID,\"alg\":\"A256KW\",\"wrapped\":BASE64}; A256GCMKW has "
-                   "\"iv\", \"tag\" and maybe \"aad\" as well")
-      ->required();
-  verb->add_option("--from-kek", import_args->from_kek,
-                   "the KEK they are wrapped under: pkcs11:... or file:/...")
-      ->required()
-      ->type_name("URI");
-  verb->add_flag("--skip-existing", import_args->skip_existing,
-                 "pass over ids that are there: finishes an interrupted import");
+  verb.add_option("NAME", &import_args->name, "name of the keyset").required();
+  verb.add_option("FILE", &import_args->path,
+                  "JSON Lines: {\"id\":UUID,\"alg\":\"A256KW\",\"wrapped\":BASE64}; A256GCMKW has "
+                  "\"iv\", \"tag\" and maybe \"aad\" as well")
+      .required();
+  verb.add_option("--from-kek", &import_args->from_kek,
+                  "the KEK they are wrapped under: pkcs11:... or file:/...")
+      .required()
+      .type_name("URI");
+  verb.add_flag("--skip-existing", &import_args->skip_existing,
+                "pass over ids that are there: finishes an interrupted import");
 
   auto export_args = std::make_shared<ExportArgs>();
-  verb = cli.add_verb(cli.app, "export", "write a keyset's wraps to a file",
-                      [=] { return run_export(*global, *export_args); });
-  verb->add_option("NAME", export_args->name, "name of the keyset")->required();
-  verb->add_option("FILE", export_args->path, "JSON Lines file to make; must not exist")
-      ->required();
-  verb->add_option("--to-kek", export_args->to_kek,
-                   "re-wrap under this KEK, GCM wraps by RFC 3394 (default: as they are)")
-      ->type_name("URI");
+  verb = cli.app.add_verb("export", "write a keyset's wraps to a file",
+                          [=] { return run_export(*global, *export_args); });
+  verb.add_option("NAME", &export_args->name, "name of the keyset").required();
+  verb.add_option("FILE", &export_args->path, "JSON Lines file to make; must not exist").required();
+  verb.add_option("--to-kek", &export_args->to_kek,
+                  "re-wrap under this KEK, GCM wraps by RFC 3394 (default: as they are)")
+      .type_name("URI");
   add_recover_flag(verb, &export_args->recover);
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -78,7 +79,7 @@ int run(int argc, char** argv) {
   app.footer(kFooter);
   app.require_subcommand(1);
   add_global_options(&app, &global);
-  const rewrap::Cli cli{&app, &global, &action};
+  const rewrap::Cli cli{rewrap::Verb(&app, &action), &global};
   rewrap::add_keyset_commands(cli);
   rewrap::add_dek_commands(cli);
   rewrap::add_transfer_commands(cli);
