@@ -344,4 +344,28 @@ Result<WrappedDek> get_dek(Store* store, const std::string& name, const DekId& i
                     whole_aad(view.header.algorithm, keyset.uuid, id)};
 }
 
+Result<DekPage> list_deks(Store* store, const std::string& name, DekPosition from,
+                          std::size_t max) {
+  REWRAP_ASSIGN(auto snapshot, store->snapshot());
+  REWRAP_ASSIGN(const KeysetRecord keyset, peek_keyset(*snapshot, name));
+  DekPage page;
+  for (; from.segment < keyset.num_segments; ++from.segment, from.slot = 0) {
+    REWRAP_ASSIGN(const ByteView value, snapshot->wraps(keyset.number, from.segment));
+    REWRAP_ASSIGN(const SegmentView view, parse_segment(value, keyset.uuid, from.segment));
+    REWRAP_ASSIGN(const ByteView ids, snapshot->ids(keyset.number, from.segment));
+    REWRAP_TRY(authenticate_ids(view, ids));
+    const SegmentHeader& header = view.header;
+    for (; from.slot < header.count; ++from.slot) {
+      if (!view.is_live(from.slot)) continue;
+      if (page.deks.size() >= max) {  // there is one more
+        page.next = from;
+        return page;
+      }
+      page.deks.push_back({id_at(ids, from.slot), header.algorithm, header.version, header.dek_len,
+                           created_at(ids, from.slot)});
+    }
+  }
+  return page;
+}
+
 }  // namespace rewrap

@@ -103,6 +103,33 @@ struct WrappedDek {
 Result<WrappedDek> get_dek(Store* store, const std::string& name, const DekId& id,
                            Keyring* keyring);
 
+// DekPosition is a place in a keyset's list of DEKs: the slot that comes next.
+struct DekPosition {
+  SegmentNumber segment = 0;
+  std::uint32_t slot = 0;
+};
+
+// What is known of a DEK without its wrap.
+struct DekInfo {
+  DekId id{};
+  WrapAlgorithm algorithm = WrapAlgorithm::kKw;
+  KekVersion version = 0;
+  std::size_t dek_len = 0;
+  std::uint64_t created_at = 0;
+};
+
+struct DekPage {
+  std::vector<DekInfo> deks;
+  std::optional<DekPosition> next;  // none: this was the last page
+};
+
+// list_deks gives up to `max` DEKs (at least 1) from `from` on, without those in quarantine, in an
+// order that a rekey does not change. Pages are read one by one: a DEK that is added between two of
+// them comes later or not at all. Reads the store only; nothing is authenticated (verify does).
+// Errors: kNotFound    no such keyset
+//         kCorruption  a segment cannot be read
+Result<DekPage> list_deks(Store* store, const std::string& name, DekPosition from, std::size_t max);
+
 }  // namespace rewrap
 
 #endif  // REWRAP_REKEY_KEYSET_H_

@@ -1,6 +1,9 @@
-// What clients ask first: versions, methods, the cluster, and who they are.
+// What clients ask first: versions, methods, the cluster, and who they are; and what they ask beside,
+// of drives and features that are not here.
+#include <algorithm>
 #include <array>
 #include <boost/json/array.hpp>
+#include <string_view>
 #include <utility>
 
 #include "api/element/choices.h"
@@ -22,6 +25,16 @@ constexpr std::array kAccess = {
     RoleRow{Role::kReadOnly, {"read", "reporting"}},
     RoleRow{Role::kAudit, {"read", "reporting"}},
 };
+
+constexpr const char* kDriveState = "disabled";  // there are no drives
+constexpr std::array<std::string_view, 4> kFeatures = {"Vvols", "SnapMirror", "Fips", "FipsDrives"};
+
+// is_feature compares without case; `word` is in lower case.
+bool is_feature(std::string_view name, std::string_view word) {
+  return std::equal(name.begin(), name.end(), word.begin(), word.end(), [](char a, char b) {
+    return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b;
+  });
+}
 
 json::array access_of(Role role) {
   json::array access;
@@ -58,7 +71,7 @@ Outcome get_cluster_info(Call& call) {
   json::object info{{"attributes", json::object()},
                     {"defaultProtectionScheme", kProtectionScheme},
                     {"enabledProtectionSchemes", schemes},
-                    {"encryptionAtRestState", "disabled"},
+                    {"encryptionAtRestState", kDriveState},
                     {"ensemble", json::array()},
                     {"mvip", ""},
                     {"mvipInterface", ""},
@@ -106,6 +119,30 @@ Outcome get_current_cluster_admin(Call& call) {
   json::object result;
   result["clusterAdmin"] = std::move(admin);
   return result;
+}
+
+Outcome get_drive_encryption(Call& /*call*/) { return json::object{{"state", kDriveState}}; }
+
+Outcome enable_drive_encryption(Call& /*call*/) {
+  return not_permitted("Encryption of drives is not supported: there are none here.");
+}
+
+// It is disabled.
+Outcome disable_drive_encryption(Call& /*call*/) { return json::object(); }
+
+Outcome get_feature_status(Call& call) {
+  const auto wanted = call.params.text("feature");
+  json::array features;
+  for (const std::string_view name : kFeatures)
+    if (!wanted || is_feature(name, *wanted))
+      features.push_back(json::object{{"enabled", false}, {"feature", name}});
+  json::object result;
+  result["features"] = std::move(features);
+  return result;
+}
+
+Outcome enable_feature(Call& /*call*/) {
+  return not_permitted("The feature is not here: only software encryption at rest is.");
 }
 
 }  // namespace rewrap::element

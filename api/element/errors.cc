@@ -86,14 +86,23 @@ const ReasonRow& row_for(Reason reason) {
   return row == kReasons.end() ? kElse : *row;
 }
 
-// make_error puts what the service said behind the table's words.
+// sentence gives the text with a capital and a full stop.
+std::string sentence(std::string_view text) {
+  std::string made(text);
+  if (made.front() >= 'a' && made.front() <= 'z')
+    made.front() = static_cast<char>(made.front() - 'a' + 'A');
+  if (!made.ends_with('.')) made.push_back('.');
+  return made;
+}
+
+// make_error puts what the service said behind the table's words, unless it is the same.
 Error make_error(Reason reason, std::string_view detail, std::string_view hint) {
   const ReasonRow& row = row_for(reason);
   Error error{row.name, row.message};
   for (const std::string_view part : {detail, hint}) {
     if (part.empty()) continue;
-    error.message.append(" ").append(part);
-    if (!part.ends_with('.')) error.message.push_back('.');
+    const std::string more = sentence(part);
+    if (more != row.message) error.message.append(" ").append(more);
   }
   return error;
 }

@@ -27,6 +27,12 @@ Outcome get_cluster_info(Call& call);
 Outcome get_cluster_version_info(Call& call);
 Outcome get_current_cluster_admin(Call& call);
 
+Outcome get_drive_encryption(Call& call);
+Outcome enable_drive_encryption(Call& call);
+Outcome disable_drive_encryption(Call& call);
+Outcome get_feature_status(Call& call);
+Outcome enable_feature(Call& call);
+
 Outcome rekey_master_key(Call& call);
 Outcome get_software_encryption(Call& call);
 Outcome get_async_result(Call& call);

@@ -23,7 +23,16 @@ constexpr Param management(std::string_view name) {
   return param;
 }
 
+constexpr Param feature(bool is_required) {
+  Param param{"feature", ParamType::kWord, is_required};
+  param.values = "vvols,snapmirror,fips,fipsdrives";
+  return param;
+}
+
 constexpr ParamTable kNone{};
+constexpr std::array kFeatureParams = {feature(true)};
+constexpr std::array kFeaturesParams = {feature(false)};
+constexpr std::array kDriveParams = {optional("keyProviderID", ParamType::kInteger)};
 constexpr std::array kRekeyParams = {
     management("keyManagementType"),
     optional("keyProviderID", ParamType::kInteger),
@@ -76,6 +85,14 @@ constexpr std::array kMethods = {
     Method{"GetClusterInfo", kRead, Effect::kReads, kNone, get_cluster_info},
     Method{"GetClusterVersionInfo", kRead, Effect::kReads, kNone, get_cluster_version_info},
     Method{"GetCurrentClusterAdmin", kAnyone, Effect::kReads, kNone, get_current_cluster_admin},
+
+    // There is nothing to switch, so these change nothing.
+    Method{"GetEncryptionAtRestInfo", kRead, Effect::kReads, kNone, get_drive_encryption},
+    Method{"EnableEncryptionAtRest", kConfigure, Effect::kReads, kDriveParams,
+           enable_drive_encryption},
+    Method{"DisableEncryptionAtRest", kConfigure, Effect::kReads, kNone, disable_drive_encryption},
+    Method{"GetFeatureStatus", kRead, Effect::kReads, kFeaturesParams, get_feature_status},
+    Method{"EnableFeature", kConfigure, Effect::kReads, kFeatureParams, enable_feature},
 
     Method{"RekeySoftwareEncryptionAtRestMasterKey", kRekey, Effect::kChanges, kRekeyParams,
            rekey_master_key},

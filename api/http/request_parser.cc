@@ -152,7 +152,10 @@ RequestParser::Progress RequestParser::Impl::bad(int status) {
 // guess_request_line reads the first line of a request that cannot be parsed, so that its answer can
 // have the shape of the API that was meant.
 void RequestParser::Impl::guess_request_line() {
-  if (beast_) return;  // it was parsed
+  if (beast_) {  // it was parsed; its target is none
+    request_->path = plain_beginning(request_->target);
+    return;
+  }
   std::string_view line = pending().substr(0, scanned_);
   line = line.substr(0, line.find('\r'));
   const std::size_t first = line.find(' ');
@@ -164,7 +167,8 @@ void RequestParser::Impl::guess_request_line() {
   std::string authority;
   if (std::find(kMethods.begin(), kMethods.end(), guess.method) == kMethods.end()) return;
   request_->method = guess.method;
-  if (read_target(limits_, &guess, &authority) == 0) request_->path.swap(guess.path);
+  if (read_target(limits_, &guess, &authority) != 0) guess.path = plain_beginning(guess.target);
+  request_->path.swap(guess.path);
 }
 
 RequestParser::Progress RequestParser::Impl::parse() {

@@ -134,7 +134,7 @@ class HttpServer::Impl {
   void on_every_loop(void (*work)(HttpLoop*));
   [[nodiscard]] bool uses_tls() const;
 
-  const std::shared_ptr<ServerState> state_;
+  std::shared_ptr<ServerState> state_;
   std::vector<std::unique_ptr<HttpLoop>> loops_;  // the first one accepts for all
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<HttpListen> addresses_;
@@ -143,10 +143,10 @@ class HttpServer::Impl {
   std::mutex stop_mutex_;
 };
 
-HttpServer::Impl::Impl(HttpServerConfig config, HttpHandler handler)
-    : state_(std::make_shared<ServerState>(config, std::move(handler),
-                                           allowed_connections(config.limits.num_connections))) {
+HttpServer::Impl::Impl(HttpServerConfig config, HttpHandler handler) {
+  const std::size_t num_connections = allowed_connections(config.limits.num_connections);
   for (int i = 0; i < config.num_threads; ++i) loops_.push_back(std::make_unique<HttpLoop>());
+  state_ = std::make_shared<ServerState>(std::move(config), std::move(handler), num_connections);
 }
 
 bool HttpServer::Impl::uses_tls() const {

@@ -69,6 +69,15 @@ int read_query(std::string_view text, std::size_t max_items, std::vector<HttpQue
 
 }  // namespace
 
+std::string_view plain_beginning(std::string_view target) {
+  if (!target.starts_with('/')) return {};
+  const auto* end = std::find_if_not(target.begin(), target.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' ||
+           c == '-' || c == '_';
+  });
+  return target.substr(0, static_cast<std::size_t>(end - target.begin()));
+}
+
 std::optional<std::string> decode_percent(std::string_view text, bool plus) {
   std::string decoded;
   decoded.reserve(text.size());

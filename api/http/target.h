@@ -16,6 +16,10 @@ namespace rewrap {
 // `*authority` gets its host, which counts more than the header Host.
 int read_target(const HttpLimits& limits, HttpRequest* request, std::string* authority);
 
+// plain_beginning gives what of a target that read_target has refused is the same to every reader: from
+// the slash it begins with up to the first byte that is no letter, digit, slash, '-' or '_'.
+std::string_view plain_beginning(std::string_view target);
+
 // decode_percent undoes %XX, and reads '+' as a space if `plus` says so. Nothing for a bad escape or
 // an encoded zero byte.
 std::optional<std::string> decode_percent(std::string_view text, bool plus);

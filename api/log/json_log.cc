@@ -28,7 +28,7 @@ std::string time_text() {
   gmtime_r(&seconds, &parts);
   std::array<char, 32> day{};
   std::array<char, 40> text{};
-  std::strftime(day.data(), day.size(), "%Y-%m-%dT%H:%M:%S", &parts);
+  static_cast<void>(std::strftime(day.data(), day.size(), "%Y-%m-%dT%H:%M:%S", &parts));
   static_cast<void>(std::snprintf(text.data(), text.size(), "%s.%03dZ", day.data(), ms));
   return text.data();
 }
@@ -89,7 +89,7 @@ void JsonLog::write(LogLevel level, Literal message, boost::json::object fields)
   if (!logs(level)) return;
   boost::json::object event{
       {"time", time_text()}, {"level", log_level_name(level)}, {"message", message.c_str()}};
-  for (auto& [name, value] : fields) event[name] = std::move(value);
+  for (auto& field : fields) event[field.key()] = std::move(field.value());
   const std::string line = boost::json::serialize(event) + "\n";
   const std::lock_guard lock(mutex_);
   write_all(fd_, line);

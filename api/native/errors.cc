@@ -39,6 +39,7 @@ int http_status_of_code(Errc code) {
 
 }  // namespace
 
+// Every reason by name: a new one is an error here until its status is decided.
 int http_status_of(const Failure& failure) {
   switch (failure.reason) {
     case Reason::kInvalidInput:
@@ -46,6 +47,7 @@ int http_status_of(const Failure& failure) {
     case Reason::kEmptySecret:
     case Reason::kEmptyAccessKey:
     case Reason::kSkipVerifyAlone:
+    case Reason::kCertificate:
       return 400;
     case Reason::kNoSuchKeyset:
     case Reason::kNoSuchKey:
@@ -71,20 +73,33 @@ int http_status_of(const Failure& failure) {
     case Reason::kJobNotRunning:
     case Reason::kJobCannotPause:
     case Reason::kJobCannotCancel:
+    case Reason::kJobCancelled:
     case Reason::kDamagedDeks:
+    case Reason::kVerifyFailed:
+    case Reason::kProviderActive:
+    case Reason::kProviderHasNoServer:
+    case Reason::kLastServer:
+    case Reason::kServerAssigned:
+    case Reason::kNoKeyPair:
+    case Reason::kNoServiceKey:
       return 409;
     case Reason::kRootBlocked:
     case Reason::kNodeMissing:
     case Reason::kInterrupted:
     case Reason::kTokenLost:
+    case Reason::kCredentialsRejected:
     case Reason::kRootUnreachable:
     case Reason::kTooMany:
       return 503;
     case Reason::kStorageFull:
       return 507;
-    default:
-      return http_status_of_code(failure.status.code());
+    case Reason::kNone:
+    case Reason::kOther:
+    case Reason::kStorageFailed:
+    case Reason::kInternal:
+      break;
   }
+  return http_status_of_code(failure.status.code());
 }
 
 HttpResponse error_response(const Failure& failure) {

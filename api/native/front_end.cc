@@ -14,6 +14,7 @@
 #include "api/native/errors.h"
 #include "api/native/handlers.h"
 #include "api/native/open_api.h"
+#include "api/native/routes.h"
 
 namespace rewrap::native {
 namespace {
@@ -79,10 +80,6 @@ Match find_route(std::string_view path, std::string_view method) {
   return match;
 }
 
-Failure invalid(Literal message, Literal hint = "/v1/openapi.json says what can be sent") {
-  return {Reason::kInvalidInput, Status(Errc::kInvalidArgument, message, hint)};
-}
-
 bool has_type(const json::value& value, FieldType type) {
   switch (type) {
     case FieldType::kString:
@@ -128,6 +125,8 @@ std::optional<Failure> check_query(const Route& route, const HttpRequest& reques
   for (const HttpQueryItem& item : request.query) {
     if (find_field(route.query, item.key) == nullptr)
       return invalid("the query has an item that is not known here");
+    if (request.query_value(item.key)->data() != item.value.data())
+      return invalid("the query has an item twice");
   }
   return std::nullopt;
 }
@@ -186,6 +185,13 @@ bool is_read(const HttpRequest& request) {
   return request.method == "GET" || request.method == "HEAD";
 }
 
+// says_json: a page of another origin can make a browser send a form or a plain text, and no JSON,
+// unless it asks first (the Fetch standard's CORS preflight) and is told yes, which nobody here says.
+bool says_json(const HttpRequest& request) {
+  const std::string_view type = request.header("Content-Type").value_or("");
+  return same_header_name(type.substr(0, type.find_first_of("; \t")), "application/json");
+}
+
 }  // namespace
 
 FrontEnd::FrontEnd(Service* service, Workers* workers)
@@ -210,10 +216,15 @@ HttpResponse FrontEnd::handle(const HttpRequest& request) {
   if (match.route == nullptr) return method_not_allowed(match.allow);
   const Route& route = *match.route;
   if (!may(account->role, route.permission)) return forbidden(service_, request, *account);
+  if (!request.body.empty() && !says_json(request)) return error_of_status(415);
   if (const auto failure = check_query(route, request)) return error_response(*failure);
   auto body = read_body(route, request);
   if (!body.ok()) return error_response(body.failure());
-  Call call{service_, &request, std::move(match.holes), std::move(body).value(),
+  Call call{service_,
+            &request,
+            &*account,
+            std::move(match.holes),
+            std::move(body).value(),
             Caller{JobOrigin::kNative, account->name, request.method + " " + request.path}};
   const Answer<Reply> reply = run(route, call, *account);
   if (!reply.ok()) return error_response(reply.failure());

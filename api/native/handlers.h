@@ -1,10 +1,11 @@
-// The operations of /v1: one table, from which requests are routed and the OpenAPI document is made.
-// For front_end.cc and open_api.cc.
+// What the handlers of /v1 get and give, and all of them by name: each translates one request to the
+// service, and no more. For the files of api/native only.
 #ifndef REWRAP_API_NATIVE_HANDLERS_H_
 #define REWRAP_API_NATIVE_HANDLERS_H_
 
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
-#include <span>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,19 +15,10 @@
 
 namespace rewrap::native {
 
-enum class FieldType : std::uint8_t { kString, kInteger, kNumber, kBoolean };
-
-// One member of a request's body, or one item of its query.
-struct Field {
-  std::string_view name;
-  FieldType type;
-  bool required;
-  std::string_view help;
-};
-
 struct Call {
   Service* service;
   const HttpRequest* request;
+  const Account* account;
   std::vector<std::string> holes;  // what stands in the path for each {...}
   boost::json::object body;        // checked against the route's fields
   Caller caller;
@@ -37,20 +29,64 @@ struct Reply {
   boost::json::object body;
 };
 
-struct Route {
-  std::string_view method;
-  std::string_view pattern;  // below /v1; each {name} is one segment
-  Permission permission;
-  const char* action;  // in the audit log; null: nothing is changed
-  std::string_view summary;
-  int success;              // status
-  std::string_view schema;  // of the answer, see open_api.cc
-  std::span<const Field> body;
-  std::span<const Field> query;
-  Answer<Reply> (*handler)(Call&);
-};
+using Handler = Answer<Reply> (*)(Call&);
 
-std::span<const Route> routes();
+Failure invalid(Literal message, Literal hint = "/v1/openapi.json says what can be sent");
+
+// Members of the body; their types are right already.
+std::string text_in(const Call& call, std::string_view name, std::string_view otherwise = {});
+double number_in(const Call& call, std::string_view name);
+bool flag_in(const Call& call, std::string_view name, bool otherwise);
+// count_in gives an integer from 0 to `max`.
+Answer<std::uint64_t> count_in(const Call& call, std::string_view name, std::uint64_t otherwise,
+                               std::uint64_t max);
+
+// What stands in the path or in the query.
+Answer<Uuid> uuid_in(const Call& call, std::size_t hole);
+Answer<KekVersion> version_in(const Call& call, std::size_t hole);
+// limit_in gives the query's `limit`, 1 to 1000; 100 if there is none.
+inline constexpr std::size_t kMaxLimit = 1000;
+Answer<std::size_t> limit_in(const Call& call);
+
+template <typename Items, typename ToJson>
+boost::json::array array_of(const Items& items, ToJson to_json) {
+  boost::json::array array;
+  for (const auto& item : items) array.push_back(to_json(item));
+  return array;
+}
+
+// keyset_handlers.cc
+Answer<Reply> list_keysets(Call& call);
+Answer<Reply> create_keyset(Call& call);
+Answer<Reply> get_keyset(Call& call);
+Answer<Reply> list_keys(Call& call);
+Answer<Reply> get_key(Call& call);
+Answer<Reply> get_census(Call& call);
+Answer<Reply> list_quarantine(Call& call);
+Answer<Reply> list_deks(Call& call);
+Answer<Reply> generate_deks(Call& call);
+Answer<Reply> get_dek(Call& call);
+
+// job_handlers.cc
+Answer<Reply> start_rekey(Call& call);
+Answer<Reply> start_reprotect(Call& call);
+Answer<Reply> start_verify(Call& call);
+Answer<Reply> start_restore(Call& call);
+Answer<Reply> start_decommission(Call& call);
+Answer<Reply> list_jobs(Call& call);
+Answer<Reply> get_job(Call& call);
+Answer<Reply> set_rate(Call& call);
+Answer<Reply> pause_job(Call& call);
+Answer<Reply> resume_job(Call& call);
+Answer<Reply> cancel_job(Call& call);
+
+// cluster_handlers.cc
+Answer<Reply> get_account(Call& call);
+Answer<Reply> get_cluster(Call& call);
+Answer<Reply> list_nodes(Call& call);
+Answer<Reply> add_node(Call& call);
+Answer<Reply> remove_node(Call& call);
+Answer<Reply> node_heartbeat(Call& call);
 
 }  // namespace rewrap::native
 

@@ -1,6 +1,7 @@
 // Members are written in the order in which a person reads them.
 #include "api/native/resources.h"
 
+#include <array>
 #include <boost/json/array.hpp>
 #include <string>
 #include <utility>
@@ -18,6 +19,24 @@ json::value time_or_null(std::uint64_t seconds) {
 
 const char* kek_state_name(KekState state) {
   return state == KekState::kDestroyed ? "destroyed" : "usable";
+}
+
+const char* quarantine_reason_name(QuarantineReason reason) {
+  return reason == QuarantineReason::kImport ? "import" : "rekey";
+}
+
+constexpr std::array<std::pair<Permission, const char*>, 5> kPermissionNames = {{
+    {Permission::kRead, "read"},
+    {Permission::kRekey, "rekey"},
+    {Permission::kConfigure, "configure"},
+    {Permission::kAccounts, "accounts"},
+    {Permission::kReadAudit, "read_audit"},
+}};
+
+json::object protector_json(const KeyProtector& protector) {
+  return {{"root", protector.root_uri},
+          {"mechanism", protector.mechanism},
+          {"root_key", protector.key_ref}};
 }
 
 json::value error_or_null(const JobError& error) {
@@ -96,6 +115,10 @@ json::object key_json(const KeyInfo& key) {
       {"provider", nullptr},
       {"created", time_or_null(key.created_at)},
       {"destroyed", time_or_null(key.destroyed_at)}};
+  json::array protectors;
+  for (const KeyProtector& protector : key.protectors)
+    protectors.push_back(protector_json(protector));
+  object["protectors"] = std::move(protectors);
   if (key.provider_id) object["provider"] = *key.provider_id;
   return object;
 }
@@ -109,17 +132,21 @@ json::object census_json(const Census& census) {
           {"unreadable_segments", census.unreadable_segments}};
 }
 
-json::object dek_json(const WrappedDek& dek) {
+json::object dek_json(const DekInfo& dek) {
+  return {{"id", format_uuid(dek.id)},
+          {"alg", alg_name(dek.algorithm, kKekLen)},
+          {"kek_version", dek.version},
+          {"dek_size", dek.dek_len},
+          {"created", time_or_null(dek.created_at)}};
+}
+
+json::object quarantined_json(const QuarantinedDek& dek) {
   json::object object{{"id", format_uuid(dek.id)},
-                      {"alg", alg_name(dek.algorithm, kKekLen)},
-                      {"kek_version", dek.version},
-                      {"dek_size", dek.dek_len},
-                      {"created", time_or_null(dek.created_at)}};
-  const WrapMembers members = wrap_members(dek.algorithm, dek.wrap, dek.aad);
-  object["wrapped"] = members.wrapped;
-  if (!members.iv.empty()) object["iv"] = members.iv;
-  if (!members.tag.empty()) object["tag"] = members.tag;
-  if (!members.aad.empty()) object["aad"] = members.aad;
+                      {"reason", quarantine_reason_name(dek.record.reason)},
+                      {"wrap", algorithm_name(dek.record.algorithm)},
+                      {"kek_version", nullptr},
+                      {"since", time_or_null(dek.record.since)}};
+  if (dek.record.version != 0) object["kek_version"] = dek.record.version;
   return object;
 }
 
@@ -130,6 +157,20 @@ json::object node_json(const Node& node) {
           {"is_online", node.is_online},
           {"registered", time_or_null(node.registered_at)},
           {"last_heartbeat", time_or_null(node.last_heartbeat)}};
+}
+
+json::object cluster_json(const Cluster& cluster) {
+  return {{"name", cluster.name}, {"uuid", format_uuid(cluster.uuid)}};
+}
+
+json::object account_json(const Account& account) {
+  json::array permissions;
+  for (const auto& [permission, name] : kPermissionNames) {
+    if (may(account.role, permission)) permissions.emplace_back(name);
+  }
+  return {{"name", account.name},
+          {"role", role_name(account.role)},
+          {"permissions", std::move(permissions)}};
 }
 
 }  // namespace rewrap::native

@@ -163,8 +163,17 @@ Checked<json::object> record_of(const Call& call, const AwsKmsConfiguration& con
   return aws_kms_record(configuration, &state.value());
 }
 
+// try_again lets a rekey that waits for its root or disk go on: asking anew is a client's way to say that
+// this was mended. One that was paused by request stays so.
+void try_again(const Call& call, const JobStart& start) {
+  if (start.is_new || start.job.state != JobState::kPaused ||
+      start.job.error.reason == Reason::kNone)
+    return;
+  (void)call.backend->resume(start.job.uuid, call.caller);  // fails if it goes on already
+}
+
 // started makes the reply of the three actions.
-Reply started(const Call& call, AwsKmsConfiguration configuration, JobStart start,
+Reply started(const Call& call, const AwsKmsConfiguration& configuration, JobStart start,
               bool has_location) {
   StartedJob job{std::move(start.job), "", {}};
   if (has_location) job.location = kCollection + format_uuid(configuration.uuid);
@@ -232,7 +241,8 @@ Checked<Reply> rekey_internal(Call& call) {
   REWRAP_ASSIGN(auto configuration, configuration_of(call, Operation::kRekeyInternal));
   auto start = call.backend->rekey_internal(configuration.uuid, call.caller);
   if (!start.ok()) return error_for(Operation::kRekeyInternal, start.failure());
-  return started(call, std::move(configuration), std::move(start).value(), kActionLocation);
+  try_again(call, start.value());
+  return started(call, configuration, std::move(start).value(), kActionLocation);
 }
 
 Checked<Reply> rekey_external(Call& call) {
@@ -241,14 +251,14 @@ Checked<Reply> rekey_external(Call& call) {
   auto start = call.backend->rekey_external(configuration.uuid, key_id, call.caller);
   if (!start.ok()) return error_for(Operation::kRekeyExternal, start.failure());
   configuration.key_id = key_id;  // what is shown once the job has succeeded
-  return started(call, std::move(configuration), std::move(start).value(), kActionLocation);
+  return started(call, configuration, std::move(start).value(), kActionLocation);
 }
 
 Checked<Reply> restore_keys(Call& call) {
   REWRAP_ASSIGN(auto configuration, configuration_of(call, Operation::kRestore));
   auto start = call.backend->restore(configuration.uuid, call.caller);
   if (!start.ok()) return error_for(Operation::kRestore, start.failure());
-  return started(call, std::move(configuration), std::move(start).value(), kActionLocation);
+  return started(call, configuration, std::move(start).value(), kActionLocation);
 }
 
 }  // namespace rewrap::ontap

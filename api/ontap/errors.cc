@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "api/front/printable.h"
 #include "api/ontap/choices.h"
@@ -139,15 +140,15 @@ const ReasonRow& row_for(Operation operation, Reason reason) {
   return row == kReasons.end() ? kElse : *row;
 }
 
-// make_error puts what the service said behind ONTAP's own words.
+// make_error puts what the service said in brackets behind ONTAP's own words.
 Error make_error(const ReasonRow& row, std::string_view detail, std::string_view hint) {
   Error error{row.status, row.code, row.message, row.target};
   if (row.code == 4) return error;  // clients compare this message
-  for (const std::string_view part : {detail, hint}) {
-    if (part.empty()) continue;
-    error.message.append(" ").append(part);
-    if (!part.ends_with('.')) error.message.push_back('.');
-  }
+  if (detail.empty()) std::swap(detail, hint);
+  if (detail.empty()) return error;
+  error.message.append(" (").append(detail);
+  if (!hint.empty()) error.message.append("; ").append(hint);
+  error.message.push_back(')');
   return error;
 }
 

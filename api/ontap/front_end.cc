@@ -134,7 +134,7 @@ std::optional<Error> check_request_body(const Route& route, const Body& body) {
 }
 
 HttpResponse response_of(Reply reply, bool hal) {
-  HttpResponse response = json_response(reply.status, std::move(reply.body), hal);
+  HttpResponse response = json_response(reply.status, reply.body, hal);
   for (HttpHeader& header : reply.headers) response.headers.push_back(std::move(header));
   return response;
 }
@@ -143,11 +143,11 @@ HttpResponse response_of(Reply reply, bool hal) {
 // is there whatever the client accepts.
 HttpResponse job_response(int status, const StartedJob& started, bool with_record, bool hal) {
   json::object body{{"job", job_link(format_uuid(started.job.uuid))}};
-  if (with_record && status == 201) {
+  if (with_record) {
     body["num_records"] = 1;
     body["records"] = json::array{started.record};
   }
-  HttpResponse response = json_response(status, std::move(body), hal);
+  HttpResponse response = json_response(status, body, hal);
   if (!started.location.empty()) response.headers.push_back({"Location", started.location});
   return response;
 }

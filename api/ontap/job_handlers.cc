@@ -1,5 +1,6 @@
 // /cluster/jobs.
 #include <array>
+#include <ctime>
 #include <utility>
 
 #include "api/ontap/handlers.h"
@@ -15,6 +16,16 @@ namespace json = boost::json;
 std::string local_node(const Call& call) {
   const auto nodes = call.backend->nodes();
   return nodes.ok() && !nodes->empty() ? nodes->front().name : std::string();
+}
+
+std::uint64_t seconds_now() { return static_cast<std::uint64_t>(std::time(nullptr)); }
+
+// kept_job finds a job as long as ONTAP keeps one: for five minutes after it has ended.
+Checked<Job> kept_job(const Call& call, Operation operation) {
+  const auto job = call.backend->job(call.uuid);
+  if (!job.ok()) return error_for(operation, job.failure());
+  if (has_ended(job->state) && job->keep_until < seconds_now()) return not_found();
+  return job.value();
 }
 
 struct Action {
@@ -41,16 +52,16 @@ Checked<Reply> list_jobs(Call& call) {
 }
 
 Checked<Reply> get_job(Call& call) {
-  const auto job = call.backend->job(call.uuid);
-  if (!job.ok()) return error_for(Operation::kGet, job.failure());
-  return instance_reply(call, job_record(job.value(), local_node(call)));
+  REWRAP_ASSIGN(const Job job, kept_job(call, Operation::kGet));
+  return instance_reply(call, job_record(job, local_node(call)));
 }
 
 Checked<Reply> patch_job(Call& call) {
   if (call.query.action.empty()) return missing_value("action");
   for (const Action& action : kActions) {
     if (action.name != call.query.action) continue;
-    const auto job = (call.backend->*action.function)(call.uuid, call.caller);
+    REWRAP_ASSIGN(const Job kept, kept_job(call, Operation::kJob));
+    const auto job = (call.backend->*action.function)(kept.uuid, call.caller);
     if (!job.ok()) return error_for(Operation::kJob, job.failure());
     return Reply{};
   }

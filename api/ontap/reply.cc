@@ -45,7 +45,7 @@ std::optional<std::int64_t> offset_seconds(std::string_view text) {
 
 }  // namespace
 
-HttpResponse json_response(int status, boost::json::object body, bool hal) {
+HttpResponse json_response(int status, const boost::json::object& body, bool hal) {
   HttpResponse response;
   response.status = status;
   response.content_type = hal ? "application/hal+json" : "application/json";

@@ -14,7 +14,7 @@ namespace rewrap::ontap {
 
 // json_response gives a body that ends in a newline, never an empty one, as application/hal+json or
 // application/json.
-HttpResponse json_response(int status, boost::json::object body, bool hal);
+HttpResponse json_response(int status, const boost::json::object& body, bool hal);
 
 // wants_hal reads Accept: application/json alone leaves links out; everything else, nothing included,
 // gets them.

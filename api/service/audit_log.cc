@@ -184,7 +184,7 @@ bool parse_line(std::string_view text, Line* line) {
 // ---- the head record ----
 
 struct Head {
-  std::uint64_t sequence = 0;
+  std::uint64_t sequence = 0;  // 0: there is none
   std::string digest;
   bool in_second = false;  // of the file's two records
 };
@@ -201,33 +201,33 @@ Result<std::string> encode_head(ByteView key, const Head& head) {
   return text + " " + check + "\n";
 }
 
-Result<std::optional<Head>> decode_head(ByteView key, std::string_view text) {
+// decode_head gives none for what is not a record of ours.
+Result<Head> decode_head(ByteView key, std::string_view text) {
   Head head;
   std::string digits(text.substr(0, std::min(kSequenceDigits, text.size())));
   const auto [end, error] =
       std::from_chars(digits.data(), digits.data() + digits.size(), head.sequence);
-  if (error != std::errc() || text.size() != kHeadLen) return std::optional<Head>();
+  if (error != std::errc() || text.size() != kHeadLen) return Head();
   head.digest = text.substr(kSequenceDigits + 1, kHexLen);
   REWRAP_ASSIGN(const std::string right, encode_head(key, head));
-  if (!secrets_equal(as_bytes(right), as_bytes(text))) return std::optional<Head>();
-  return std::optional<Head>(head);
+  if (!secrets_equal(as_bytes(right), as_bytes(text))) return Head();
+  return head;
 }
 
 std::string head_path(const std::string& path) { return path + ".head"; }
 
 // read_head gives the newer of the two records that is whole; none if neither is.
-Result<std::optional<Head>> read_head(const std::string& path, ByteView key) {
+Result<Head> read_head(const std::string& path, ByteView key) {
   std::ifstream file(head_path(path), std::ios::binary);
   std::string text(2 * kHeadLen, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(file.gcount()));
-  std::optional<Head> newest;
+  Head newest;
   for (std::size_t at = 0; at + kHeadLen <= text.size(); at += kHeadLen) {
-    REWRAP_ASSIGN(const std::optional<Head> head,
-                  decode_head(key, std::string_view(text).substr(at, kHeadLen)));
-    if (!head || (newest && head->sequence <= newest->sequence)) continue;
-    newest = head;
-    newest->in_second = at != 0;
+    REWRAP_ASSIGN(Head head, decode_head(key, std::string_view(text).substr(at, kHeadLen)));
+    if (head.sequence <= newest.sequence) continue;
+    newest = std::move(head);
+    newest.in_second = at != 0;
   }
   return newest;
 }
@@ -312,11 +312,11 @@ struct Tail {
 
 // read_tail follows the chain from the head record to the end: lines that a crash kept from being
 // entered into the head are taken up, if they belong to the chain.
-Result<Tail> read_tail(const std::string& path, ByteView key, const std::optional<Head>& head) {
+Result<Tail> read_tail(const std::string& path, ByteView key, const Head& head) {
   Tail tail;
   std::ifstream file(path, std::ios::binary);
   std::string text;
-  bool reached = !head;
+  bool reached = head.sequence == 0;
   while (std::getline(file, text)) {
     if (file.eof()) {
       tail.half_written = true;
@@ -334,13 +334,13 @@ Result<Tail> read_tail(const std::string& path, ByteView key, const std::optiona
     tail.sequence = line.sequence;
     tail.digest = line.digest;
     tail.len += text.size() + 1;
-    if (head && head->sequence == line.sequence) {
-      if (head->digest != line.digest) return does_not_fit();
+    if (head.sequence == line.sequence) {
+      if (head.digest != line.digest) return does_not_fit();
       reached = true;
     }
   }
   // A log with lines has a head, unless its very first append did not get so far.
-  if (!reached || (!head && tail.sequence > 1)) return does_not_fit();
+  if (!reached || (head.sequence == 0 && tail.sequence > 1)) return does_not_fit();
   return tail;
 }
 
@@ -378,14 +378,14 @@ Result<std::unique_ptr<AuditLog>> AuditLog::open(const std::string& path, Secret
   REWRAP_ASSIGN(state->head, File::open(head_path(path)));
   REWRAP_TRY(sync_directory(parent_directory(path)));
   state->key = std::move(key);
-  REWRAP_ASSIGN(const std::optional<Head> head, read_head(path, state->key.expose_secret()));
+  REWRAP_ASSIGN(const Head head, read_head(path, state->key.expose_secret()));
   REWRAP_ASSIGN(const Tail tail, read_tail(path, state->key.expose_secret(), head));
   if (tail.half_written) REWRAP_TRY(state->log.truncate(tail.len));
   state->sequence = tail.sequence;
   state->durable = tail.sequence;
   state->prev = tail.digest;
   state->len = tail.len;
-  state->next_is_second = head && !head->in_second;
+  state->next_is_second = head.sequence != 0 && !head.in_second;
   std::unique_ptr<AuditLog> log(new AuditLog(std::move(state)));
   AuditEvent event;
   event.action = "audit.opened";
@@ -485,15 +485,15 @@ class ChainCheck {
   }
 
   // finish compares the end with the head record.
-  AuditReport finish(const std::optional<Head>& head) {
-    if (!head) {
+  AuditReport finish(const Head& head) {
+    if (head.sequence == 0) {
       if (report_.lines != 0 || last_.sequence != 0) find(AuditFault::kNoHead, 0, 0, 0);
       return std::move(report_);
     }
-    if (head->sequence > last_.sequence) {
+    if (head.sequence > last_.sequence) {
       find(AuditFault::kCutOff, report_.lines + 1, last_.sequence + 1,
-           head->sequence - last_.sequence);
-    } else if (head->sequence == last_.sequence && head->digest != last_.digest && was_own_) {
+           head.sequence - last_.sequence);
+    } else if (head.sequence == last_.sequence && head.digest != last_.digest && was_own_) {
       find(AuditFault::kChanged, report_.lines, last_.sequence, 0);
     }
     return std::move(report_);
@@ -573,7 +573,7 @@ Result<AuditReport> verify_audit_log(const std::string& path, ByteView key) {
                   "name the store, so that the key can be had from it");
   }
   std::sort(present.begin(), present.end());
-  REWRAP_ASSIGN(const std::optional<Head> head, read_head(path, key));
+  REWRAP_ASSIGN(const Head head, read_head(path, key));
   ChainCheck check(key, std::move(present));
   REWRAP_TRY(for_each_line(path, [&](std::string_view text) { return check.check(text); }));
   return check.finish(head);

@@ -1,11 +1,13 @@
 // AWS KMS configurations: created, changed, tried out, used.
 #include "api/service/aws_kms.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "api/service/aws_kms_store.h"
 #include "api/service/context.h"
 #include "rekey/reprotect.h"
+#include "rekey/segment_walk.h"
 
 namespace rewrap {
 namespace {
@@ -22,6 +24,17 @@ Failure aws_failure(const Status& status) {
   if (status.code() == Errc::kDenied) return {Reason::kCredentialsRejected, status};
   if (status.code() == Errc::kUnavailable) return {Reason::kRootUnreachable, status};
   return {Reason::kRootBlocked, status};
+}
+
+Failure another_job(const Job& job) {
+  const bool is_rekey = job.kind == JobKind::kRekey;
+  return {is_rekey ? Reason::kRekeyRunning : Reason::kSwitching,
+          Status(Errc::kConflict, "a job that changes the keys of this keyset has not ended",
+                 "wait for it, or cancel it")};
+}
+
+std::string uri_of(const AwsKmsConfiguration& shown, const std::string& key_id) {
+  return aws_kms_uri({key_id, shown.region, shown.encryption_context});
 }
 
 Failure no_service_key() {
@@ -117,6 +130,11 @@ std::optional<Failure> check_row(const AwsKmsRow& row) {
   }
   const auto context = parse_encryption_context(shown.encryption_context);
   if (!context.ok()) return Failure{Reason::kInvalidInput, context.status()};
+  if (uri_of(shown, shown.key_id).size() > kMaxRootUriLen) {
+    return Failure{
+        Reason::kInvalidInput,
+        Status(Errc::kInvalidArgument, "the key's id and the encryption context are too long")};
+  }
   return std::nullopt;
 }
 
@@ -128,19 +146,73 @@ Keyring trial_keyring(ServiceContext* context, const std::shared_ptr<const AwsKm
 
 // try_aws makes and opens a throwaway key.
 Status try_aws(ServiceContext* context, const AwsKmsRow& row) {
-  REWRAP_ASSIGN(AwsTarget target,
-                copy_target(row, aws_kms_uri(row.shown.key_id, row.shown.region)));
+  REWRAP_ASSIGN(AwsTarget target, copy_target(row, uri_of(row.shown, row.shown.key_id)));
   REWRAP_ASSIGN(const auto root, context->roots->open_aws(std::move(target)));
   return root->create(kKekLen, as_bytes("rewrap reachability")).status();
 }
 
-Result<std::vector<Protector>> current_protectors(ServiceContext* context,
-                                                  const KeysetRecord& keyset) {
+// try_keks opens every KEK that DEKs need, by a row that is not stored yet. That a new key can be made
+// by it says nothing about those.
+Status try_keks(ServiceContext* context, const std::shared_ptr<const AwsKmsRow>& row) {
+  Keyring keyring = trial_keyring(context, row);
   REWRAP_ASSIGN(auto snapshot, context->store->snapshot());
-  REWRAP_ASSIGN(const ByteView stored,
-                snapshot->kek_version(keyset.number, keyset.current_version));
-  REWRAP_ASSIGN(KekVersionRecord record, decode_kek_version(stored));
-  return std::move(record.protectors);
+  REWRAP_ASSIGN(const KeysetRecord keyset, load_keyset(*snapshot, row->shown.keyset, &keyring));
+  return open_versions_in_use(*snapshot, keyset, &keyring).status();
+}
+
+bool only_aws_opens(const KekVersionRecord& record) {
+  return record.state == KekState::kUsable &&
+         std::all_of(record.protectors.begin(), record.protectors.end(),
+                     [](const Protector& protector) { return is_aws_kms_uri(protector.root_uri); });
+}
+
+// is_needed says whether a keyset has DEKs, those in quarantine included, and a KEK version that only
+// AWS KMS gives back: also an old one, since what was exported or backed up may be under it.
+Result<bool> is_needed(Store* store, const std::string& name) {
+  REWRAP_ASSIGN(auto snapshot, store->snapshot());
+  REWRAP_ASSIGN(const KeysetRecord keyset, peek_keyset(*snapshot, name));
+  bool has_deks = keyset.live_deks != 0;
+  REWRAP_TRY(snapshot->for_each_quarantined(keyset.number, [&](const DekId&, ByteView) -> Status {
+    has_deks = true;
+    return {};
+  }));
+  bool needs_aws = false;
+  REWRAP_TRY(
+      snapshot->for_each_kek_version(keyset.number, [&](KekVersion, ByteView stored) -> Status {
+        REWRAP_ASSIGN(const KekVersionRecord record, decode_kek_version(stored));
+        needs_aws = needs_aws || only_aws_opens(record);
+        return {};
+      }));
+  return has_deks && needs_aws;
+}
+
+// kIgnore is for a configuration that was not there when the keyset came to need AWS KMS.
+enum class Needs { kHonour, kIgnore };
+
+// forget_unused deletes a configuration, unless KEKs need it. In the transaction no job can begin, and
+// one that has ended shows in the store.
+Answer<Done> forget_unused(ServiceContext* context, const AwsKmsConfiguration& shown, Needs needs) {
+  std::optional<Failure> refused;
+  const Status status = context->db->write([&](Database& database) -> Status {
+    REWRAP_ASSIGN(const std::vector<Job> active, active_jobs(&database));
+    for (const Job& job : active) {
+      if (job.keyset_uuid != shown.keyset_uuid || !changes_keys(job.kind)) continue;
+      refused = another_job(job);
+      return refused->status;
+    }
+    const Result<bool> needed = is_needed(context->store.get(), shown.keyset);
+    if (!needed.ok() && needed.status().code() != Errc::kNotFound) return needed.status();
+    if (needed.ok() && needed.value() && needs == Needs::kHonour) {
+      refused = Failure{Reason::kStillInUse,
+                        Status(Errc::kRefused, "only this key gives a KEK of the keyset back",
+                               "move the keyset to another root first: rewrap reprotect")};
+      return refused->status;
+    }
+    return database.run("DELETE FROM aws_kms WHERE uuid = ?", shown.uuid);
+  });
+  if (refused) return *refused;
+  if (!status.ok()) return status;
+  return Done{};
 }
 
 // The rules that do not need AWS.
@@ -156,10 +228,7 @@ std::optional<Failure> check_keyset(ServiceContext* context, const std::string& 
     return Failure{Reason::kAlreadyConfigured,
                    Status(Errc::kAlreadyExists, "the keyset has an AWS KMS configuration already")};
   }
-  if (keyset->running && keyset->running->kind == JobKind::kRekey) {
-    return Failure{Reason::kRekeyRunning,
-                   Status(Errc::kConflict, "a rekey of this keyset has not ended")};
-  }
+  if (keyset->running && changes_keys(keyset->running->kind)) return another_job(*keyset->running);
   const Answer<std::uint64_t> in_admin = context->keysets.count_in_admin(name);
   if (!in_admin.ok()) return in_admin.failure();
   if (in_admin.value() == 0) return std::nullopt;
@@ -168,21 +237,33 @@ std::optional<Failure> check_keyset(ServiceContext* context, const std::string& 
                         "move them to this keyset first")};
 }
 
-// move_keyset puts the keyset under the row's key: a new one is made there, an old one moved.
-Result<KeysetRecord> move_keyset(ServiceContext* context, const std::string& name,
-                                 const std::shared_ptr<AwsKmsRow>& row) {
-  const std::string uri = aws_kms_uri(row->shown.key_id, row->shown.region);
+// take_keyset gives a row the keyset of that name, which is made under the row's key if it is not there.
+Status take_keyset(ServiceContext* context, const std::string& name,
+                   const std::shared_ptr<AwsKmsRow>& row, bool* is_new) {
   const Answer<KeysetRecord> there = keyset_record(context, name);
-  if (there.reason() == Reason::kNoSuchKeyset) {
+  *is_new = there.reason() == Reason::kNoSuchKeyset;
+  if (!there.ok() && !*is_new) return there.status();
+  KeysetRecord keyset;
+  if (*is_new) {
     Keyring keyring = trial_keyring(context, row);
-    return create_keyset(context->store.get(),
-                         {name, uri, WrapAlgorithm::kKw, kSvmDekLen, Custody::kHost}, &keyring);
+    REWRAP_ASSIGN(keyset, create_keyset(context->store.get(),
+                                        {name, uri_of(row->shown, row->shown.key_id),
+                                         WrapAlgorithm::kKw, kSvmDekLen, Custody::kHost},
+                                        &keyring));
+  } else {
+    keyset = there.value();
   }
-  if (!there.ok()) return there.status();
-  row->shown.keyset_uuid = there->uuid;
-  Keyring keyring = trial_keyring(context, row);
-  REWRAP_TRY(reprotect(context->store.get(), name, &keyring, {uri, false}).status());
-  return there.value();
+  row->shown.keyset = keyset.name;
+  row->shown.keyset_uuid = keyset.uuid;
+  return {};
+}
+
+// move_keyset puts a keyset under the key of its configuration, which is stored.
+Status move_keyset(ServiceContext* context, const AwsKmsConfiguration& shown) {
+  Keyring keyring = context->roots->keyring(shown.keyset_uuid);
+  return reprotect(context->store.get(), shown.keyset, &keyring,
+                   {uri_of(shown, shown.key_id), false})
+      .status();
 }
 
 }  // namespace
@@ -227,6 +308,7 @@ Answer<AwsKmsConfiguration> AwsKms::create(const std::string& keyset, const std:
   row->shown.key_id = key_id;
   merge(std::move(settings), row.get());
   if (const auto failure = check_row(*row)) return *failure;
+  const std::lock_guard lock(context_->aws_kms_changes);
   if (const auto failure = check_keyset(context_, keyset)) return *failure;
   Result<Uuid> uuid = random_uuid();
   if (!uuid.ok()) return uuid.status();
@@ -236,22 +318,30 @@ Answer<AwsKmsConfiguration> AwsKms::create(const std::string& keyset, const std:
       audit(context_, caller, "aws_kms.create", "keyset " + keyset, "requested", "key " + key_id);
   if (!status.ok()) return status;
   if (status = try_aws(context_, *row); !status.ok()) return aws_failure(status);
-  // If the machine stops between these two, the keyset is under AWS KMS without a configuration;
-  // the same request again makes that good.
-  const Result<KeysetRecord> moved = move_keyset(context_, keyset, row);
-  if (!moved.ok()) return aws_failure(moved.status());
-  row->shown.keyset = moved->name;
-  row->shown.keyset_uuid = moved->uuid;
+  bool is_new = false;
+  if (status = take_keyset(context_, keyset, row, &is_new); !status.ok())
+    return aws_failure(status);
+  const Result<bool> was_needed = is_needed(context_->store.get(), keyset);
+  if (!was_needed.ok()) return was_needed.status();
+  // What reaches the key is durable before a KEK with DEKs under it depends on it.
   status = context_->db->write(
-      [&](Database& database) { return save_aws_kms(&database, context_->box.get(), *row); });
+      [&](Database& database) { return insert_aws_kms(&database, context_->box.get(), *row); });
   if (!status.ok()) return status;
-  return get(row->shown.uuid);
+  if (!is_new) status = move_keyset(context_, row->shown);
+  if (status.ok()) return get(row->shown.uuid);
+  // It goes again, but for a keyset that was moved all the same: that needs it now.
+  const Answer<Done> forgotten =
+      forget_unused(context_, row->shown, was_needed.value() ? Needs::kIgnore : Needs::kHonour);
+  if (forgotten.reason() == Reason::kStillInUse) return get(row->shown.uuid);
+  if (status.code() == Errc::kConflict) return Failure{Reason::kSwitching, status};
+  return aws_failure(status);
 }
 
 Answer<AwsKmsConfiguration> AwsKms::modify(const Uuid& uuid, AwsKmsSettings settings,
                                            const Caller& caller) {
   if (const auto failure = check_settings(settings)) return *failure;
   const bool verify = !settings.skip_verify.value_or(false);
+  const std::lock_guard lock(context_->aws_kms_changes);
   auto row = std::make_shared<AwsKmsRow>();
   Status status = context_->db->read([&](Database& database) -> Status {
     REWRAP_ASSIGN(*row, read_secrets(&database, context_->box.get(), uuid));
@@ -267,40 +357,22 @@ Answer<AwsKmsConfiguration> AwsKms::modify(const Uuid& uuid, AwsKmsSettings sett
   status = audit(context_, caller, "aws_kms.modify", "keyset " + row->shown.keyset, "requested");
   if (!status.ok()) return status;
   if (verify) {
-    if (status = try_aws(context_, *row); !status.ok()) return aws_failure(status);
+    if (status = try_aws(context_, *row); status.ok()) status = try_keks(context_, row);
+    if (!status.ok()) return aws_failure(status);
   }
   status = context_->db->write(
-      [&](Database& database) { return save_aws_kms(&database, context_->box.get(), *row); });
-  if (!status.ok()) return status;
+      [&](Database& database) { return update_aws_kms(&database, context_->box.get(), *row); });
+  if (!status.ok()) return no_aws_kms(status);
   return get(uuid);
 }
 
 Answer<Done> AwsKms::remove(const Uuid& uuid, const Caller& caller) {
+  const std::lock_guard lock(context_->aws_kms_changes);
   REWRAP_ANSWER(const AwsKmsConfiguration shown, get(uuid));
-  const Answer<KeysetInfo> keyset = context_->keysets.get(shown.keyset);
-  if (keyset.ok() && keyset->running && keyset->running->kind == JobKind::kRekey) {
-    return Failure{Reason::kRekeyRunning,
-                   Status(Errc::kConflict, "a rekey of this keyset has not ended")};
-  }
-  if (keyset.ok() && keyset->deks != 0) {
-    REWRAP_ANSWER(const KeysetRecord record, keyset_record(context_, shown.keyset));
-    const auto protectors = current_protectors(context_, record);
-    if (!protectors.ok()) return protectors.status();
-    bool elsewhere = false;
-    for (const Protector& protector : protectors.value())
-      elsewhere = elsewhere || !is_aws_kms_uri(protector.root_uri);
-    if (!elsewhere) {
-      return Failure{Reason::kStillInUse,
-                     Status(Errc::kRefused, "only this key gives the keyset's KEK back",
-                            "move the keyset to another root first: rewrap reprotect")};
-    }
-  }
-  Status status = audit(context_, caller, "aws_kms.remove", "keyset " + shown.keyset, "requested");
+  const Status status =
+      audit(context_, caller, "aws_kms.remove", "keyset " + shown.keyset, "requested");
   if (!status.ok()) return status;
-  status = context_->db->write(
-      [&](Database& database) { return database.run("DELETE FROM aws_kms WHERE uuid = ?", uuid); });
-  if (!status.ok()) return status;
-  return Done{};
+  return forget_unused(context_, shown, Needs::kHonour);
 }
 
 Answer<JobStart> AwsKms::rekey_internal(const Uuid& uuid, const Caller& caller) {
@@ -320,7 +392,7 @@ Answer<JobStart> AwsKms::rekey_external(const Uuid& uuid, const std::string& key
                    Status(Errc::kInvalidArgument, "the id of the new key is missing, or is none")};
   }
   JobPlan plan;
-  plan.root_uri = aws_kms_uri(key_id, shown.region);
+  plan.root_uri = uri_of(shown, key_id);
   plan.aws_kms = uuid;
   plan.aws_key_id = key_id;
   return start_reprotect_job(context_, shown.keyset, plan, caller);

@@ -97,21 +97,24 @@ class AwsKms {
 
   // create stores a configuration for a keyset, and moves the keyset's KEKs under that key
   // (reprotect). A keyset that does not exist is made, with 64-byte DEKs. Asks AWS; nothing is
-  // stored if that fails.
+  // stored if that fails. If the machine stops in between, there is a configuration and the keyset is
+  // not under its key yet: rekey_external to the same key moves it.
   // Reasons: kInvalidInput, kEmptySecret, kEmptyAccessKey, kAlreadyConfigured, kAdminKeyset,
   //          kDeksInAdminKeyset, kCredentialsRejected, kRootUnreachable, kNoServiceKey,
-  //          kRekeyRunning
+  //          kRekeyRunning, kSwitching
   Answer<AwsKmsConfiguration> create(const std::string& keyset, const std::string& key_id,
                                      AwsKmsSettings settings, const Caller& caller);
 
-  // modify changes what is given, once AWS has taken it (unless skip_verify).
+  // modify changes what is given, once AWS has taken it (unless skip_verify) and every KEK that DEKs
+  // need opens by it. A new region or encryption context is for what is protected from then on
+  // (rekey_external): KEKs keep those that they were protected with.
   // Reasons: kNothingToChange, kInvalidInput, kEmptySecret, kEmptyAccessKey, kSkipVerifyAlone,
   //          kCredentialsRejected, kRootUnreachable
   Answer<AwsKmsConfiguration> modify(const Uuid& uuid, AwsKmsSettings settings,
                                      const Caller& caller);
 
-  // remove forgets a configuration. Reasons: kStillInUse: the keyset has DEKs whose KEK only this
-  // key gives back; kRekeyRunning
+  // remove forgets a configuration. Reasons: kStillInUse: the keyset has DEKs (or some in quarantine),
+  // and a KEK version that only this key gives back; kRekeyRunning, kSwitching
   Answer<Done> remove(const Uuid& uuid, const Caller& caller);
 
   // rekey_internal: a new KEK under the same key, every DEK re-wrapped. Reasons: as

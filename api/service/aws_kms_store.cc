@@ -69,6 +69,22 @@ Status no_service_key() {
           "name a root for it in the configuration of the service"};
 }
 
+struct SealedSecrets {
+  Bytes secret_access_key;
+  Bytes proxy_password;
+};
+
+Result<SealedSecrets> seal(const SecretBox* box, const AwsKmsRow& row) {
+  if (box == nullptr) return no_service_key();
+  const Uuid& uuid = row.shown.uuid;
+  SealedSecrets sealed;
+  REWRAP_ASSIGN(sealed.secret_access_key, box->seal(place_of(uuid, "secret_access_key"),
+                                                    row.secret_access_key.expose_secret()));
+  REWRAP_ASSIGN(sealed.proxy_password,
+                box->seal(place_of(uuid, "proxy_password"), row.proxy_password.expose_secret()));
+  return sealed;
+}
+
 }  // namespace
 
 Result<std::vector<AwsKmsConfiguration>> list_aws_kms(Database* database) {
@@ -113,24 +129,36 @@ Result<AwsKmsRow> read_secrets(Database* database, const SecretBox* box, const U
   return row;
 }
 
-Status save_aws_kms(Database* database, const SecretBox* box, const AwsKmsRow& row) {
-  if (box == nullptr) return no_service_key();
+Status insert_aws_kms(Database* database, const SecretBox* box, const AwsKmsRow& row) {
+  REWRAP_ASSIGN(const SealedSecrets sealed, seal(box, row));
   const AwsKmsConfiguration& shown = row.shown;
-  REWRAP_ASSIGN(const Bytes key, box->seal(place_of(shown.uuid, "secret_access_key"),
-                                           row.secret_access_key.expose_secret()));
-  REWRAP_ASSIGN(const Bytes password, box->seal(place_of(shown.uuid, "proxy_password"),
-                                                row.proxy_password.expose_secret()));
   return database->run(
-      "INSERT OR REPLACE INTO aws_kms(uuid, keyset_uuid, keyset, region, key_id, access_key_id,"
-      " service, default_domain, host, port, polling_period, timeout, verify, verify_host,"
-      " verify_ip, proxy_type, proxy_host, proxy_port, proxy_username, encryption_context,"
-      " created_at, sealed_secret_access_key, sealed_proxy_password)"
+      "INSERT INTO aws_kms(uuid, keyset_uuid, keyset, region, key_id, access_key_id, service,"
+      " default_domain, host, port, polling_period, timeout, verify, verify_host, verify_ip,"
+      " proxy_type, proxy_host, proxy_port, proxy_username, encryption_context, created_at,"
+      " sealed_secret_access_key, sealed_proxy_password)"
       " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
       shown.uuid, shown.keyset_uuid, shown.keyset, shown.region, shown.key_id, shown.access_key_id,
       shown.service, shown.default_domain, shown.host, shown.port, shown.polling_period,
       shown.timeout, shown.verify, shown.verify_host, shown.verify_ip, shown.proxy_type,
       shown.proxy_host, shown.proxy_port, shown.proxy_username, shown.encryption_context,
-      shown.created_at, key, password);
+      shown.created_at, sealed.secret_access_key, sealed.proxy_password);
+}
+
+Status update_aws_kms(Database* database, const SecretBox* box, const AwsKmsRow& row) {
+  REWRAP_ASSIGN(const SealedSecrets sealed, seal(box, row));
+  const AwsKmsConfiguration& shown = row.shown;
+  REWRAP_TRY(database->run(
+      "UPDATE aws_kms SET region = ?, access_key_id = ?, service = ?, default_domain = ?, host = ?,"
+      " port = ?, polling_period = ?, timeout = ?, verify = ?, verify_host = ?, verify_ip = ?,"
+      " proxy_type = ?, proxy_host = ?, proxy_port = ?, proxy_username = ?, encryption_context = ?,"
+      " sealed_secret_access_key = ?, sealed_proxy_password = ? WHERE uuid = ?",
+      shown.region, shown.access_key_id, shown.service, shown.default_domain, shown.host,
+      shown.port, shown.polling_period, shown.timeout, shown.verify, shown.verify_host,
+      shown.verify_ip, shown.proxy_type, shown.proxy_host, shown.proxy_port, shown.proxy_username,
+      shown.encryption_context, sealed.secret_access_key, sealed.proxy_password, shown.uuid));
+  if (database->num_changed() != 0) return {};
+  return {Errc::kNotFound, "there is no such AWS KMS configuration"};
 }
 
 Result<std::map<std::string, std::string>> parse_encryption_context(const std::string& text) {
@@ -163,10 +191,11 @@ Result<AwsTarget> copy_target(const AwsKmsRow& row, const std::string& uri) {
 
 Result<AwsTarget> make_target(AwsKmsRow row, const std::string& uri) {
   const AwsKmsConfiguration& shown = row.shown;
+  REWRAP_ASSIGN(AwsKeyName name, read_aws_kms_uri(uri));
   AwsTarget target;
   target.uri = uri;
-  target.key_id = key_id_of_aws_kms_uri(uri);
-  target.region = shown.region;
+  target.key_id = std::move(name.key_id);
+  target.region = name.region.empty() ? shown.region : name.region;
   target.domain = shown.default_domain;
   if (!shown.host.empty()) {
     target.endpoint = "https://" + shown.host;
@@ -177,7 +206,9 @@ Result<AwsTarget> make_target(AwsKmsRow row, const std::string& uri) {
     target.proxy += shown.proxy_host;
     if (shown.proxy_port) target.proxy += ":" + std::to_string(*shown.proxy_port);
   }
-  REWRAP_ASSIGN(target.encryption_context, parse_encryption_context(shown.encryption_context));
+  REWRAP_ASSIGN(
+      target.encryption_context,
+      parse_encryption_context(name.encryption_context.value_or(shown.encryption_context)));
   if (shown.timeout) target.timeout_seconds = *shown.timeout;
   target.verify_host = shown.verify_host.value_or(true);
   target.access_key_id = shown.access_key_id;

@@ -31,15 +31,19 @@ Result<AwsKmsConfiguration> find_aws_kms_of(Database* database, const Uuid& keys
 // kIntegrity
 Result<AwsKmsRow> read_secrets(Database* database, const SecretBox* box, const Uuid& uuid);
 
-// save_aws_kms inserts or replaces a row. Errors: kDenied there is no service key
-Status save_aws_kms(Database* database, const SecretBox* box, const AwsKmsRow& row);
+// insert_aws_kms stores a new configuration. update_aws_kms changes what a person may change of one;
+// its key's id belongs to the jobs that move the keyset.
+// Errors: kDenied there is no service key; kAlreadyExists the keyset has one; kNotFound
+Status insert_aws_kms(Database* database, const SecretBox* box, const AwsKmsRow& row);
+Status update_aws_kms(Database* database, const SecretBox* box, const AwsKmsRow& row);
 
 // parse_encryption_context reads a JSON object of strings; empty text gives an empty map.
 // Errors: kInvalidArgument
 Result<std::map<std::string, std::string>> parse_encryption_context(const std::string& text);
 
-// make_target puts together what reaches the key that `uri` names (root_resolver.h); copy_target
-// leaves the row as it is.
+// make_target puts together what reaches the key that `uri` names (root_resolver.h): which key, where,
+// and with which context is for the URI to say, how to get there for the row. copy_target leaves the
+// row as it is. Errors: kInvalidArgument
 Result<AwsTarget> make_target(AwsKmsRow row, const std::string& uri);
 Result<AwsTarget> copy_target(const AwsKmsRow& row, const std::string& uri);
 

@@ -3,6 +3,7 @@
 #define REWRAP_API_SERVICE_CONTEXT_H_
 
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "api/service/job_runner.h"
@@ -24,6 +25,7 @@ struct ServiceContext {
   std::unique_ptr<AuditLog> audit_log;
   std::unique_ptr<RootResolver> roots;
   std::unique_ptr<JobRunner> runner;
+  std::mutex aws_kms_changes;  // one change of an AWS KMS configuration at a time
 
   Jobs jobs{this};
   Keysets keysets{this};

@@ -62,6 +62,11 @@ std::optional<JobState> find_job_state(std::string_view name);
 
 constexpr bool has_ended(JobState state) { return state >= JobState::kSucceeded; }
 
+// changes_keys says whether two jobs of these kinds on one keyset would be in each other's way.
+constexpr bool changes_keys(JobKind kind) {
+  return kind != JobKind::kVerify && kind != JobKind::kRestore;
+}
+
 // JobError is a Failure that outlives its process.
 struct JobError {
   Reason reason = Reason::kNone;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +17,8 @@ constexpr std::chrono::milliseconds kPollPeriod{100};
 constexpr std::chrono::milliseconds kNotePeriod{500};
 constexpr std::chrono::seconds kSaveRetryPeriod{1};
 constexpr std::chrono::hours kForgetPeriod{1};
+constexpr int kJobNice =
+    10;  // a tenth of a processor's time against a thread that answers requests
 
 Result<int> open_lock_file(const std::string& directory) {
   const std::string path = directory + "/service.lock";
@@ -24,9 +27,18 @@ Result<int> open_lock_file(const std::string& directory) {
   return fd;
 }
 
+// come_after_requests lets the calling thread, and the threads that it starts, have the time that the
+// requests leave. Where that is forbidden, jobs compete with them.
+void come_after_requests() { static_cast<void>(setpriority(PRIO_PROCESS, 0, kJobNice)); }
+
 Failure cancelled() {
   return {Reason::kJobCancelled, Status(Errc::kRefused, "the job was cancelled before its end",
                                         "a rekey that was begun goes on with the next one")};
+}
+
+// What cannot be audited is not done: the job waits for the audit log to be mended.
+JobOutcome waits(const Status& audited) {
+  return {JobState::kPaused, {Reason::kStorageFailed, audited}};
 }
 
 }  // namespace
@@ -53,8 +65,7 @@ RunnerLock::~RunnerLock() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-Result<std::unique_ptr<JobRunner>> JobRunner::start(const RunnerParts& parts) {
-  REWRAP_ASSIGN(RunnerLock lock, RunnerLock::acquire(parts.store->directory()));
+Result<std::unique_ptr<JobRunner>> JobRunner::start(const RunnerParts& parts, RunnerLock lock) {
   std::unique_ptr<JobRunner> runner(new JobRunner(parts, std::move(lock)));
   REWRAP_TRY(runner->recover());
   runner->scheduler_ = std::jthread([raw = runner.get()] { raw->schedule(); });
@@ -107,7 +118,9 @@ void JobRunner::poke() {
 void JobRunner::refresh(Job* job) {
   const std::lock_guard lock(mutex_);
   const auto at = active_.find(job->handle);
-  if (at == active_.end() || has_ended(job->state)) return;
+  // A job that the database does not call running has been settled, or not begun: its thread may be
+  // here for a moment more, but knows less.
+  if (at == active_.end() || job->state != JobState::kRunning) return;
   // What anybody may change is in the database; the rest is newer here, and while the disk is full
   // the database lags behind.
   Job fresh = at->second->shown;
@@ -140,7 +153,7 @@ void JobRunner::schedule() {
     }
     // A database that cannot be read now is read again at the next tick.
     const Result<bool> changed = parts_.db->has_changed();
-    tick(look || (changed.ok() && changed.value()));
+    tick(look || look_again_ || (changed.ok() && changed.value()));
   }
 }
 
@@ -161,7 +174,7 @@ void JobRunner::tick(bool look) {
       return {};
     });
     known = status.ok();
-    if (!known) poke();
+    look_again_ = !known;
   }
   if (known) {
     apply_requests(jobs);
@@ -204,7 +217,8 @@ void JobRunner::start_one(const Job& queued) {
     active->shown = job;
     return save_run(&database, job);
   });
-  // A failure (the disk is full) leaves it queued: tried again whenever the database changes.
+  // A failure (the disk is full) leaves it queued. Nobody else may ever write: so look again.
+  if (!status.ok()) look_again_ = true;
   if (!status.ok() || active->shown.state != JobState::kRunning || active->shown.handle == 0)
     return;
   active->rate = active->shown.rate_limit;
@@ -299,8 +313,8 @@ void JobRunner::fire_waiters(const std::vector<Job>* jobs, bool all) {
 }
 
 void JobRunner::work(const std::shared_ptr<Active>& active) {
+  come_after_requests();
   Job job = active->shown;  // not shared yet with anyone who writes
-  audit("job.started", job, "started", "");
   JobBench bench;
   bench.store = parts_.store;
   bench.db = parts_.db;
@@ -314,10 +328,15 @@ void JobRunner::work(const std::shared_ptr<Active>& active) {
     return parts_.db->write([&](Database& database) { return save_run(&database, now); });
   };
   bench.progress = [&](const Progress& progress) { show_progress(active.get(), progress); };
-  bench.decommissioned = [&](KekVersion version) {
-    audit("kek.decommissioned", job, "ok", "version " + std::to_string(version));
+  bench.decommissioning = [&](KekVersion version) {
+    return audit("kek.decommission", job, "requested", "version " + std::to_string(version));
   };
-  const JobOutcome outcome = run_job(bench, active->plan, &job);
+  bench.decommissioned = [&](KekVersion version) {
+    // It has happened, and the line before says that it was to.
+    static_cast<void>(audit("kek.decommissioned", job, "ok", "version " + std::to_string(version)));
+  };
+  const Status audited = audit("job.started", job, "started", "");
+  const JobOutcome outcome = audited.ok() ? run_job(bench, active->plan, &job) : waits(audited);
   settle(active.get(), job, outcome);
   const std::lock_guard lock(mutex_);
   active->is_done = true;
@@ -353,10 +372,12 @@ void JobRunner::show_progress(Active* active, const Progress& progress) {
   shown.seconds_left = shown.deks_per_second > 0 ? left / shown.deks_per_second : 0;
 }
 
-// settle makes the end of a run durable. If the database does not take it (the disk is full), what
-// is shown is the truth already, and it is tried again until it works or the service stops; after
-// that the job is found running, is run again, and finds its work done.
+// settle makes the end of a run durable, and shows an end only then: a success that was told is not
+// taken back by a crash. If the database does not take it (the disk is full), it is tried again until
+// it works or the service stops; after that the job is found running, is run again, and finds its work
+// done. That a job is paused is shown at once: it may be what the full disk has done.
 void JobRunner::settle(Active* active, Job job, const JobOutcome& outcome) {
+  Job settled;
   for (;;) {
     const Status status = parts_.db->write([&](Database& database) -> Status {
       REWRAP_ASSIGN(const Job stored, find_job(&database, job.uuid));
@@ -382,30 +403,30 @@ void JobRunner::settle(Active* active, Job job, const JobOutcome& outcome) {
         end_job(&ended, state, now_seconds());
         if (state == JobState::kSucceeded) ended.progress.done = ended.progress.total;
       }
-      {
+      settled = ended;
+      if (!has_ended(ended.state)) {
         const std::lock_guard lock(mutex_);
         active->shown = ended;
       }
       return save_run(&database, ended);
     });
-    if (status.ok()) break;
     std::unique_lock lock(mutex_);
+    if (status.ok()) {
+      active->shown = settled;
+      break;
+    }
     wake_.wait_for(lock, kSaveRetryPeriod, [&] { return stopping_; });
     if (stopping_) return;
   }
-  Job ended;
-  {
-    const std::lock_guard lock(mutex_);
-    ended = active->shown;
-  }
-  audit("job.ended", ended, job_state_name(ended.state),
-        ended.error.reason == Reason::kNone ? "" : reason_name(ended.error.reason));
+  // An end that cannot be audited has happened all the same.
+  static_cast<void>(
+      audit("job.ended", settled, job_state_name(settled.state),
+            settled.error.reason == Reason::kNone ? "" : reason_name(settled.error.reason)));
 }
 
-// The job is not stopped if its end cannot be audited: by then it has happened.
-void JobRunner::audit(const char* action, const Job& job, const char* outcome,
-                      const std::string& detail) {
-  if (parts_.audit == nullptr) return;
+Status JobRunner::audit(const char* action, const Job& job, const char* outcome,
+                        const std::string& detail) {
+  if (parts_.audit == nullptr) return {};
   AuditEvent event;
   event.action = action;
   event.user = job.user;
@@ -413,7 +434,7 @@ void JobRunner::audit(const char* action, const Job& job, const char* outcome,
   event.object = "keyset " + job.keyset + ", job " + format_uuid(job.uuid);
   event.outcome = outcome;
   event.detail = job_kind_name(job.kind) + (detail.empty() ? "" : ": " + detail);
-  static_cast<void>(parts_.audit->append(event));
+  return parts_.audit->append(event);
 }
 
 }  // namespace rewrap

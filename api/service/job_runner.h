@@ -61,8 +61,8 @@ struct RunnerParts {
 
 class JobRunner {
  public:
-  // start goes on with the jobs that were queued or running. Errors: kConflict; the database's
-  static Result<std::unique_ptr<JobRunner>> start(const RunnerParts& parts);
+  // start goes on with the jobs that were queued or running. Errors: the database's
+  static Result<std::unique_ptr<JobRunner>> start(const RunnerParts& parts, RunnerLock lock);
   ~JobRunner() { stop(); }
   JobRunner(const JobRunner&) = delete;
   JobRunner& operator=(const JobRunner&) = delete;
@@ -119,7 +119,7 @@ class JobRunner {
   void show(Active* active, const Job& job);
   void show_progress(Active* active, const Progress& progress);
   void settle(Active* active, Job job, const JobOutcome& outcome);
-  void audit(const char* action, const Job& job, const char* outcome, const std::string& detail);
+  Status audit(const char* action, const Job& job, const char* outcome, const std::string& detail);
 
   const RunnerParts parts_;
   const RunnerLock lock_;
@@ -130,6 +130,7 @@ class JobRunner {
   bool stopping_ = false;
   std::map<std::int64_t, std::shared_ptr<Active>> active_;  // by handle
   std::vector<Waiter> waiters_;
+  bool look_again_ = false;  // the scheduler's own: something it saw could not be done yet
   Clock::time_point last_note_;
   Clock::time_point last_forget_;
   std::jthread scheduler_;

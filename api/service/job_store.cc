@@ -234,6 +234,10 @@ Answer<Job> request_pause(Database* database, const Uuid& uuid, std::uint64_t no
   if (job.state == JobState::kPaused) {
     return Failure{Reason::kJobNotRunning, Status(Errc::kConflict, "the job is paused already")};
   }
+  if (job.request == JobRequest::kCancel) {
+    return Failure{Reason::kJobCannotPause,
+                   Status(Errc::kConflict, "the job was asked to end, and is about to")};
+  }
   if (job.state == JobState::kRunning) {
     job.request = JobRequest::kPause;
     return saved(save_request(database, job.handle, job.request), job);

@@ -49,6 +49,23 @@ Result<Census> read_census(const JobBench& bench, const std::string& name) {
   return take_census(*snapshot, name);
 }
 
+// is_destroyed says whether nothing is left of a KEK version, in the store or in its roots.
+Result<bool> is_destroyed(const JobBench& bench, const KeysetRecord& keyset, KekVersion version) {
+  REWRAP_ASSIGN(auto snapshot, bench.store->snapshot());
+  REWRAP_ASSIGN(const ByteView stored, snapshot->kek_version(keyset.number, version));
+  REWRAP_ASSIGN(const KekVersionRecord record, decode_kek_version(stored));
+  return record.state == KekState::kDestroyed && record.protectors.empty();
+}
+
+// destroy_version lets one KEK version go through the gate, and has it written down before and after.
+Status destroy_version(const JobBench& bench, const std::string& name, KekVersion version,
+                       Keyring* keyring) {
+  REWRAP_TRY(bench.decommissioning(version));
+  REWRAP_TRY(decommission(bench.store, name, version, keyring));
+  bench.decommissioned(version);
+  return {};
+}
+
 // RekeyWork does a rekey: rekey(), verify(), decommission(). What is left to do is read from the
 // keyset each time; of itself it remembers the two versions only.
 class RekeyWork {
@@ -61,10 +78,16 @@ class RekeyWork {
     for (;;) {
       const Result<KeysetRecord> keyset = read_record(bench_, job_.keyset);
       if (!keyset.ok()) return failed_at(keyset.status(), false);
-      if (keyset->rekey_target == 0 && keyset->current_version >= job_.to_version) break;
+      const Result<bool> as_asked = is_under_root(keyset.value());
+      if (!as_asked.ok()) return failed_at(as_asked.status(), false);
+      if (keyset->rekey_target == 0 && keyset->current_version >= job_.to_version &&
+          as_asked.value()) {
+        break;
+      }
       JobOutcome outcome = rewrap(keyset.value());
       if (outcome.state != JobState::kSucceeded) return outcome;
     }
+    if (const Status status = count_set_aside(); !status.ok()) return failed_at(status, false);
     if (job_.quarantined != 0) return damaged();
     const JobOutcome verified = verify_all();
     if (verified.state != JobState::kSucceeded || !job_.decommission) return verified;
@@ -91,6 +114,19 @@ class RekeyWork {
     return enter(JobPhase::kCreatingKek);
   }
 
+  // is_under_root says whether the current KEK is under the root that was asked for. Between two runs of
+  // this job somebody else's rekey may have made the version that it was to make.
+  Result<bool> is_under_root(const KeysetRecord& keyset) {
+    if (plan_.root_uri.empty() || has_made_kek_) return true;
+    REWRAP_ASSIGN(auto snapshot, bench_.store->snapshot());
+    REWRAP_ASSIGN(const ByteView stored,
+                  snapshot->kek_version(keyset.number, keyset.current_version));
+    REWRAP_ASSIGN(const KekVersionRecord record, decode_kek_version(stored));
+    return std::any_of(
+        record.protectors.begin(), record.protectors.end(),
+        [&](const Protector& protector) { return protector.root_uri == plan_.root_uri; });
+  }
+
   Status enter(JobPhase phase) {
     job_.phase = phase;
     return bench_.save(job_);
@@ -110,6 +146,7 @@ class RekeyWork {
         !status.ok()) {
       return failed_at(status, false);
     }
+    if (done_before != 0) bench_.progress({done_before, job_.progress.total});
     const KekVersion next = begins ? before.current_version + 1 : before.rekey_target;
     Keyring keyring = bench_.roots->keyring(job_.keyset_uuid, bench_.stop, {},
                                             format_uuid(key_uuid(job_.keyset_uuid, next)));
@@ -128,6 +165,7 @@ class RekeyWork {
     const auto report = rekey(bench_.store, job_.keyset, &keyring, options);
     if (!report.ok()) return rewrap_failed(report.status(), keyring, begins);
     if (!entered.ok()) return failed_at(entered, false);
+    has_made_kek_ = has_made_kek_ || begins;
     job_.to_version = std::max(job_.to_version, report->to_version);
     job_.to_key = key_uuid(job_.keyset_uuid, job_.to_version);
     job_.quarantined = std::max(job_.quarantined, report->quarantined);
@@ -148,10 +186,25 @@ class RekeyWork {
     const auto keyset = read_record(bench_, job_.keyset);
     const bool unchanged = keyset.ok() && keyset->rekey_target == 0;
     if (begins && unchanged && !plan_.root_uri.empty() && keyring.root_failed()) {
+      if (status.code() == Errc::kNotFound && provider_of_uri(plan_.root_uri))
+        return failed({Reason::kProviderHasNoServer, status});
       const bool unreachable = status.code() == Errc::kUnavailable;
       return failed({unreachable ? Reason::kRootUnreachable : Reason::kRootBlocked, status});
     }
     return failed_at(status, keyring.root_failed());
+  }
+
+  // count_set_aside counts the DEKs that stay behind under the versions which this rekey has moved
+  // away from. A run that was killed after its last commit had no time to note them (R7).
+  Status count_set_aside() {
+    REWRAP_ASSIGN(const Census census, read_census(bench_, job_.keyset));
+    std::uint64_t left = 0;
+    for (const VersionCount& count : census.versions) {
+      const bool is_old = count.version >= job_.from_version && count.version < job_.to_version;
+      left += is_old ? count.quarantined : 0;
+    }
+    job_.quarantined = std::max(job_.quarantined, left);
+    return {};
   }
 
   [[nodiscard]] JobOutcome damaged() const {
@@ -188,12 +241,14 @@ class RekeyWork {
     // The verify was of the current version. If another rekey has come meanwhile, the gate says no.
     for (KekVersion version = job_.from_version; version < job_.to_version; ++version) {
       if (is_stopped(bench_)) return stopped();
+      const auto destroyed = is_destroyed(bench_, keyset.value(), version);
+      if (destroyed.status().code() == Errc::kNotFound) continue;  // it was never made
+      if (!destroyed.ok()) return failed_at(destroyed.status(), false);
+      if (destroyed.value()) continue;  // an interrupted run did it
       Keyring keyring = bench_.roots->keyring(job_.keyset_uuid, bench_.stop);
-      const Status status = decommission(bench_.store, job_.keyset, version, &keyring);
-      if (status.code() == Errc::kNotFound) continue;  // an interrupted run did it
+      const Status status = destroy_version(bench_, job_.keyset, version, &keyring);
       if (status.code() == Errc::kRefused) return incomplete({Reason::kRefusedByGate, status});
       if (!status.ok()) return failed_at(status, keyring.root_failed());
-      bench_.decommissioned(version);
     }
     return {};
   }
@@ -201,6 +256,7 @@ class RekeyWork {
   const JobBench& bench_;
   const JobPlan& plan_;
   Job& job_;
+  bool has_made_kek_ = false;  // by this run
 };
 
 JobOutcome run_reprotect(const JobBench& bench, const JobPlan& plan, Job* job) {
@@ -259,16 +315,21 @@ JobOutcome run_verify(const JobBench& bench, Job* job) {
                                                "rewrap verify lists it")});
 }
 
+// The phase is durable before the version goes: a run that was killed in between finds it gone, and
+// knows that it was the one to do it.
 JobOutcome run_decommission(const JobBench& bench, const JobPlan& plan, Job* job) {
+  const bool had_begun = job->phase == JobPhase::kDecommissioning;
+  job->phase = JobPhase::kDecommissioning;
+  if (const Status status = bench.save(*job); !status.ok()) return failed_at(status, false);
+  const auto keyset = read_record(bench, job->keyset);
+  if (!keyset.ok()) return failed_at(keyset.status(), false);
+  const auto destroyed = is_destroyed(bench, keyset.value(), plan.version);
+  if (destroyed.ok() && destroyed.value() && had_begun) return {};
   Keyring keyring = bench.roots->keyring(job->keyset_uuid, bench.stop);
-  const Status status = decommission(bench.store, job->keyset, plan.version, &keyring);
-  if (!status.ok()) {
-    if (status.code() == Errc::kRefused) return failed({Reason::kRefusedByGate, status});
-    if (status.code() == Errc::kNotFound) return failed({Reason::kNoSuchKey, status});
-    return failed_at(status, keyring.root_failed());
-  }
-  bench.decommissioned(plan.version);
-  return {};
+  const Status status = destroy_version(bench, job->keyset, plan.version, &keyring);
+  if (status.code() == Errc::kRefused) return failed({Reason::kRefusedByGate, status});
+  if (status.code() == Errc::kNotFound) return failed({Reason::kNoSuchKey, status});
+  return status.ok() ? JobOutcome() : failed_at(status, keyring.root_failed());
 }
 
 }  // namespace

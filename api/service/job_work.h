@@ -26,6 +26,8 @@ struct JobBench {
   // Makes the job's record durable: its state, phase and versions.
   std::function<Status(const Job&)> save;
   std::function<void(const Progress&)> progress;  // from one thread at a time
+  // Before a KEK version is destroyed, which a failure keeps from happening; and after.
+  std::function<Status(KekVersion)> decommissioning;
   std::function<void(KekVersion)> decommissioned;
 };
 

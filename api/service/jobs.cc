@@ -22,9 +22,6 @@ Failure switching() {
                          "wait for it to end"));
 }
 
-// changes_keys says whether two jobs of these kinds on one keyset would be in each other's way.
-bool changes_keys(JobKind kind) { return kind != JobKind::kVerify && kind != JobKind::kRestore; }
-
 Answer<Job> new_job(ServiceContext* context, JobKind kind, const std::string& keyset) {
   REWRAP_ANSWER(const KeysetRecord record, keyset_record(context, keyset));
   Result<Uuid> uuid = random_uuid();

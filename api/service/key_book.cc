@@ -13,6 +13,10 @@ KeyInfo describe(const KeysetRecord& keyset, KekVersion version, const KekVersio
   key.state = record.state;
   key.created_at = record.created_at;
   key.destroyed_at = record.destroyed_at;
+  for (const Protector& protector : record.protectors) {
+    key.protectors.push_back(
+        {protector.root_uri, mechanism_name(protector.mechanism), protector.key_ref});
+  }
   if (!record.protectors.empty())
     key.provider_id = provider_of_uri(record.protectors.front().root_uri);
   if (key.provider_id) key.management = KeyManagement::kExternal;

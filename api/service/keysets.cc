@@ -152,6 +152,16 @@ Answer<WrappedDek> Keysets::get_dek(const std::string& name, const DekId& id) {
   return dek;
 }
 
+Answer<DekPage> Keysets::list_deks(const std::string& name, DekPosition from, std::size_t max) {
+  REWRAP_ANSWER([[maybe_unused]] const KeysetRecord record, keyset_record(context_, name));
+  return rewrap::list_deks(context_->store.get(), name, from, max);
+}
+
+Answer<std::vector<QuarantinedDek>> Keysets::quarantine(const std::string& name) {
+  REWRAP_ANSWER([[maybe_unused]] const KeysetRecord record, keyset_record(context_, name));
+  return list_quarantine(context_->store.get(), name);
+}
+
 Answer<Done> Keysets::check_root(const std::string& name) {
   REWRAP_ANSWER(const KeysetRecord record, keyset_record(context_, name));
   Keyring keyring = context_->roots->keyring(record.uuid);

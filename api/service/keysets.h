@@ -21,6 +21,13 @@ enum class KeyManagement : std::uint8_t {
   kExternal = 2,  // a KMIP provider
 };
 
+// One of the ways in which a root gives a KEK version back. Nothing in it is secret.
+struct KeyProtector {
+  std::string root_uri;
+  std::string mechanism;  // mechanism_name()
+  std::string key_ref;    // which root key, in the root's own terms
+};
+
 // A KEK version as it is known outside. What it was stays known after it is destroyed.
 struct KeyInfo {
   Uuid uuid{};  // key_uuid()
@@ -30,6 +37,8 @@ struct KeyInfo {
   std::uint64_t destroyed_at = 0;
   KeyManagement management = KeyManagement::kInternal;
   std::optional<std::int64_t> provider_id;  // only if external
+  // Any one of them opens it. Of a destroyed one: those whose root has yet to remove its key.
+  std::vector<KeyProtector> protectors;
 };
 
 struct KeysetInfo {
@@ -87,6 +96,12 @@ class Keysets {
   // get_dek gives a wrapped DEK as found. Reasons: kNoSuchKeyset, kNoSuchKey; kDamagedDeks if it is
   // in quarantine
   Answer<WrappedDek> get_dek(const std::string& name, const DekId& id);
+
+  // list_deks gives a page of DEKs without their wraps; see rekey/keyset.h. Reasons: kNoSuchKeyset
+  Answer<DekPage> list_deks(const std::string& name, DekPosition from, std::size_t max);
+
+  // quarantine gives the damaged DEKs, wraps and all, in order of id. Reasons: kNoSuchKeyset
+  Answer<std::vector<QuarantinedDek>> quarantine(const std::string& name);
 
   // check_root opens the current KEK and forgets it. Asks the root: seconds if it is unreachable.
   // Reasons: kRootBlocked, with the root's own status

@@ -2,11 +2,13 @@
 #include "api/service/kmip.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "api/service/context.h"
-#include "api/service/key_book.h"
+#include "api/service/job_store.h"
 #include "api/service/kmip_certificate.h"
 #include "api/service/kmip_store.h"
+#include "rekey/records.h"
 
 namespace rewrap {
 namespace {
@@ -26,32 +28,58 @@ Failure last_server() {
                  "rekey to another key management first")};
 }
 
-// is_active says whether usable KEK versions of some keyset were made at a provider.
-Result<bool> is_active(ServiceContext* context, std::int64_t provider) {
+Failure provider_active() {
+  return {Reason::kProviderActive,
+          Status(Errc::kRefused, "keys made at this key provider are in use",
+                 "rekey to another key management first")};
+}
+Failure server_assigned() {
+  return {Reason::kServerAssigned,
+          Status(Errc::kConflict,
+                 "the key server has a key provider, or the provider a server, already",
+                 "remove the server from the provider first")};
+}
+
+// has_keys says whether usable KEK versions of some keyset were made at a provider.
+Result<bool> has_keys(ServiceContext* context, std::int64_t provider) {
   REWRAP_ASSIGN(const std::vector<KeysetRecord> keysets, list_keysets(context->store.get()));
-  for (const KeysetRecord& keyset : keysets) {
-    REWRAP_ASSIGN(const std::vector<KeyInfo> keys,
-                  read_keys(context->store.get(), context->db.get(), keyset));
-    for (const KeyInfo& key : keys) {
-      if (key.state == KekState::kUsable && key.provider_id == provider) return true;
+  REWRAP_ASSIGN(const auto snapshot, context->store->snapshot());
+  bool found = false;
+  const auto look = [&](KekVersion /*version*/, ByteView value) -> Status {
+    REWRAP_ASSIGN(const KekVersionRecord key, decode_kek_version(value));
+    for (const Protector& protector : key.protectors) {
+      const bool is_here = provider_of_uri(protector.root_uri) == provider;
+      found = found || (key.state == KekState::kUsable && is_here);
     }
+    return {};
+  };
+  for (const KeysetRecord& keyset : keysets)
+    REWRAP_TRY(snapshot->for_each_kek_version(keyset.number, look));
+  return found;
+}
+
+// is_active says whether a provider must stay: keys were made there, or a job that has not ended is
+// to make one. The jobs come first: one that ends meanwhile has its key in the store by then.
+Result<bool> is_active(ServiceContext* context, Database* database, std::int64_t provider) {
+  REWRAP_ASSIGN(const std::vector<Job> jobs, active_jobs(database));
+  for (const Job& job : jobs) {
+    REWRAP_ASSIGN(const JobPlan plan, find_plan(database, job.handle));
+    if (provider_of_uri(plan.root_uri) == provider) return true;
   }
-  return false;
+  return has_keys(context, provider);
 }
 
 Answer<std::vector<KmipServer>> all_servers(ServiceContext* context) {
   std::vector<KmipServer> servers;
   const Status status = context->db->read([&](Database& database) -> Status {
     REWRAP_ASSIGN(servers, list_servers(&database));
+    for (KmipServer& server : servers) {
+      if (!server.provider_id) continue;
+      REWRAP_ASSIGN(server.provider_is_active, is_active(context, &database, *server.provider_id));
+    }
     return {};
   });
   if (!status.ok()) return status;
-  for (KmipServer& server : servers) {
-    if (!server.provider_id) continue;
-    const Result<bool> active = is_active(context, *server.provider_id);
-    if (!active.ok()) return active.status();
-    server.provider_is_active = active.value();
-  }
   return servers;
 }
 
@@ -120,24 +148,56 @@ Answer<Done> connect(ServiceContext* context, const KmipServer& server) {
       status};
 }
 
-// check_removable refuses to take the last server from an active provider.
-Answer<Done> check_removable(ServiceContext* context, const KmipServer& server) {
-  if (!server.provider_id || !server.provider_is_active.value_or(false)) return Done{};
-  REWRAP_ANSWER(const std::vector<KmipServer> servers, all_servers(context));
-  const auto count = std::count_if(servers.begin(), servers.end(), [&](const KmipServer& other) {
-    return other.provider_id == server.provider_id;
-  });
-  if (count <= 1) return last_server();
+// The rules of taking away, for the transaction that does it: between a look and a deed a rekey
+// could begin that makes its key there.
+Answer<Done> check_deletable(ServiceContext* context, Database* database, std::int64_t provider) {
+  REWRAP_ASSIGN(const bool active, is_active(context, database, provider));
+  if (active) return provider_active();
   return Done{};
 }
 
-Answer<Done> change(ServiceContext* context, const Caller& caller, const char* action,
-                    const std::string& object, const ServiceDb::Body& body) {
-  Status status = audit(context, caller, action, object, "requested");
-  if (!status.ok()) return status;
-  status = context->db->write(body);
+// check_removable refuses to take the last server from an active provider.
+Answer<Done> check_removable(ServiceContext* context, Database* database, std::int64_t id) {
+  REWRAP_ASSIGN(const std::vector<KmipServer> servers, list_servers(database));
+  const auto server = std::find_if(servers.begin(), servers.end(),
+                                   [&](const KmipServer& other) { return other.id == id; });
+  if (server == servers.end()) return no_such_server();
+  if (!server->provider_id) return Done{};
+  REWRAP_ASSIGN(const bool active, is_active(context, database, *server->provider_id));
+  const auto count = std::count_if(servers.begin(), servers.end(), [&](const KmipServer& other) {
+    return other.provider_id == server->provider_id;
+  });
+  if (active && count <= 1) return last_server();
+  return Done{};
+}
+
+// check_assignable: a provider has one server at most, and a server one provider.
+Answer<Done> check_assignable(const std::vector<KmipServer>& servers, std::int64_t provider,
+                              std::int64_t server) {
+  for (const KmipServer& other : servers) {
+    if (other.provider_id == provider || (other.id == server && other.provider_id))
+      return server_assigned();
+  }
+  return Done{};
+}
+
+Answer<Done> done(const Status& status) {
   if (!status.ok()) return status;
   return Done{};
+}
+
+// change audits, then does `body` in one transaction: all of it or, if it refuses, nothing.
+Answer<Done> change(ServiceContext* context, const Caller& caller, const char* action,
+                    const std::string& object, const std::function<Answer<Done>(Database&)>& body) {
+  Status status = audit(context, caller, action, object, "requested");
+  if (!status.ok()) return status;
+  Answer<Done> answer = Done{};
+  status = context->db->write([&](Database& database) -> Status {
+    answer = body(database);
+    return answer.ok() ? Status() : answer.status();
+  });
+  if (!answer.ok()) return answer;
+  return done(status);
 }
 
 std::string name_of(const char* kind, std::int64_t id) {
@@ -155,7 +215,7 @@ Answer<Done> Kmip::create_key_pair(const CertificateSubject& subject, const Call
   const Result<KmipKeyPair> pair = make_key_pair(subject);
   if (!pair.ok()) return pair.status();
   return change(context_, caller, "kmip.key_pair", "key pair", [&](Database& database) {
-    return save_key_pair(&database, context_->box.get(), pair.value());
+    return done(save_key_pair(&database, context_->box.get(), pair.value()));
   });
 }
 
@@ -181,26 +241,23 @@ Answer<KmipProvider> Kmip::create_provider(const std::string& name, const Caller
   REWRAP_ANSWER(
       [[maybe_unused]] const Done done,
       change(context_, caller, "kmip.provider.create", "key provider " + name,
-             [&](Database& database) -> Status {
+             [&](Database& database) -> Answer<Done> {
                REWRAP_TRY(database.run("INSERT INTO kmip_providers(name) VALUES(?)", name));
                id = database.last_id();
-               return {};
+               return Done{};
              }));
   return provider(id);
 }
 
 Answer<Done> Kmip::delete_provider(std::int64_t id, const Caller& caller) {
-  REWRAP_ANSWER(const KmipProvider found, provider(id));
-  if (found.is_active) {
-    return Failure{Reason::kProviderActive,
-                   Status(Errc::kRefused, "keys made at this key provider are in use",
-                          "rekey to another key management first")};
-  }
+  REWRAP_ANSWER([[maybe_unused]] const KmipProvider found, provider(id));
   return change(context_, caller, "kmip.provider.delete", name_of("key provider", id),
-                [&](Database& database) -> Status {
+                [&](Database& database) -> Answer<Done> {
+                  REWRAP_ANSWER([[maybe_unused]] const Done deletable,
+                                check_deletable(context_, &database, id));
                   REWRAP_TRY(database.run(
                       "UPDATE kmip_servers SET provider_id = NULL WHERE provider_id = ?", id));
-                  return database.run("DELETE FROM kmip_providers WHERE id = ?", id);
+                  return done(database.run("DELETE FROM kmip_providers WHERE id = ?", id));
                 });
 }
 
@@ -217,14 +274,12 @@ Answer<std::vector<KmipProvider>> Kmip::providers(std::optional<bool> active,
   std::vector<KmipProvider> list;
   const Status status = context_->db->read([&](Database& database) -> Status {
     REWRAP_ASSIGN(list, list_providers(&database));
+    for (KmipProvider& provider : list) {
+      REWRAP_ASSIGN(provider.is_active, is_active(context_, &database, provider.id));
+    }
     return {};
   });
   if (!status.ok()) return status;
-  for (KmipProvider& provider : list) {
-    const Result<bool> in_use = is_active(context_, provider.id);
-    if (!in_use.ok()) return in_use.status();
-    provider.is_active = in_use.value();
-  }
   std::erase_if(list, [&](const KmipProvider& provider) {
     return (active && provider.is_active != *active) ||
            (has_server && provider.server_ids.empty() == *has_server);
@@ -253,13 +308,13 @@ Answer<KmipServer> Kmip::create_server(const KmipServerSettings& settings, const
   REWRAP_ANSWER(
       [[maybe_unused]] const Done done,
       change(context_, caller, "kmip.server.create", "key server " + made.name,
-             [&](Database& database) -> Status {
+             [&](Database& database) -> Answer<Done> {
                REWRAP_TRY(database.run(
                    "INSERT INTO kmip_servers(name, provider_id, port, ca_pem,"
                    " certificate_pem) VALUES(?, NULL, ?, ?, ?)",
                    made.name, std::int64_t{made.port}, made.ca_pem, made.certificate_pem));
                made.id = database.last_id();
-               return write_hosts(database, made);
+               return done(write_hosts(database, made));
              }));
   return server(made.id);
 }
@@ -280,23 +335,23 @@ Answer<KmipServer> Kmip::modify_server(std::int64_t id, const KmipServerSettings
   REWRAP_ANSWER([[maybe_unused]] const Done connected, connect(context_, changed));
   REWRAP_ANSWER([[maybe_unused]] const Done done,
                 change(context_, caller, "kmip.server.modify", name_of("key server", id),
-                       [&](Database& database) -> Status {
+                       [&](Database& database) -> Answer<Done> {
                          REWRAP_TRY(
                              database.run("UPDATE kmip_servers SET name = ?, port = ?, ca_pem = ?,"
                                           " certificate_pem = ? WHERE id = ?",
                                           changed.name, std::int64_t{changed.port}, changed.ca_pem,
                                           changed.certificate_pem, id));
-                         return write_hosts(database, changed);
+                         return done(write_hosts(database, changed));
                        }));
   return server(id);
 }
 
 Answer<Done> Kmip::delete_server(std::int64_t id, const Caller& caller) {
-  REWRAP_ANSWER(const KmipServer found, server(id));
-  REWRAP_ANSWER([[maybe_unused]] const Done removable, check_removable(context_, found));
   return change(context_, caller, "kmip.server.delete", name_of("key server", id),
-                [&](Database& database) {
-                  return database.run("DELETE FROM kmip_servers WHERE id = ?", id);
+                [&](Database& database) -> Answer<Done> {
+                  REWRAP_ANSWER([[maybe_unused]] const Done removable,
+                                check_removable(context_, &database, id));
+                  return done(database.run("DELETE FROM kmip_servers WHERE id = ?", id));
                 });
 }
 
@@ -327,31 +382,32 @@ Answer<Done> Kmip::test_server(std::int64_t id) {
 
 Answer<Done> Kmip::add_server(std::int64_t provider_id, std::int64_t server_id,
                               const Caller& caller) {
-  REWRAP_ANSWER(const KmipProvider to, provider(provider_id));
+  REWRAP_ANSWER([[maybe_unused]] const KmipProvider to, provider(provider_id));
   REWRAP_ANSWER(const KmipServer found, server(server_id));
   if (found.provider_id == provider_id) return Done{};
-  if (found.provider_id || !to.server_ids.empty()) {
-    return Failure{Reason::kServerAssigned,
-                   Status(Errc::kConflict,
-                          "the key server has a key provider, or the provider a server, already",
-                          "remove the server from the provider first")};
-  }
+  REWRAP_ANSWER(const std::vector<KmipServer> servers, all_servers(context_));
+  REWRAP_ANSWER([[maybe_unused]] const Done free,
+                check_assignable(servers, provider_id, server_id));
   REWRAP_ANSWER([[maybe_unused]] const Done connected, connect(context_, found));
   return change(context_, caller, "kmip.server.assign", name_of("key server", server_id),
-                [&](Database& database) {
-                  return database.run("UPDATE kmip_servers SET provider_id = ? WHERE id = ?",
-                                      provider_id, server_id);
+                [&](Database& database) -> Answer<Done> {
+                  REWRAP_ASSIGN(const std::vector<KmipServer> now, list_servers(&database));
+                  REWRAP_ANSWER([[maybe_unused]] const Done still_free,
+                                check_assignable(now, provider_id, server_id));
+                  return done(database.run("UPDATE kmip_servers SET provider_id = ? WHERE id = ?",
+                                           provider_id, server_id));
                 });
 }
 
 Answer<Done> Kmip::remove_server(std::int64_t server_id, const Caller& caller) {
   REWRAP_ANSWER(const KmipServer found, server(server_id));
   if (!found.provider_id) return Done{};
-  REWRAP_ANSWER([[maybe_unused]] const Done removable, check_removable(context_, found));
   return change(context_, caller, "kmip.server.unassign", name_of("key server", server_id),
-                [&](Database& database) {
-                  return database.run("UPDATE kmip_servers SET provider_id = NULL WHERE id = ?",
-                                      server_id);
+                [&](Database& database) -> Answer<Done> {
+                  REWRAP_ANSWER([[maybe_unused]] const Done removable,
+                                check_removable(context_, &database, server_id));
+                  return done(database.run(
+                      "UPDATE kmip_servers SET provider_id = NULL WHERE id = ?", server_id));
                 });
 }
 

@@ -21,7 +21,7 @@ inline constexpr std::size_t kMaxPemLen = std::size_t{64} * 1024;
 struct KmipProvider {
   std::int64_t id = 0;
   std::string name;                      // for people; need not be unique
-  bool is_active = false;                // usable KEK versions of some keyset are there
+  bool is_active = false;                // usable KEK versions are there, or a job makes one
   std::vector<std::int64_t> server_ids;  // one at most
 };
 

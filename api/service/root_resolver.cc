@@ -6,6 +6,7 @@
 
 #include "api/service/aws_kms_store.h"
 #include "api/service/kmip_store.h"
+#include "hsm/uri_query.h"
 
 namespace rewrap {
 namespace {
@@ -13,10 +14,43 @@ namespace {
 constexpr std::string_view kAwsScheme = "awskms:";
 constexpr std::string_view kKmipPrefix = "kmip:?provider=";
 
+// escape makes any text fit to be a value in a URI (RFC 3986, 2.1).
+std::string escape(std::string_view text) {
+  constexpr std::string_view kUnreserved =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:,";
+  std::string out;
+  for (const char c : text) {
+    if (kUnreserved.find(c) != std::string_view::npos) {
+      out += c;
+    } else {
+      out += "%" + encode_hex(as_bytes(std::string_view(&c, 1)));
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
-std::string aws_kms_uri(const std::string& key_id, const std::string& region) {
-  return std::string(kAwsScheme) + key_id + "?region=" + region;
+std::string aws_kms_uri(const AwsKeyName& name) {
+  std::string uri = std::string(kAwsScheme) + name.key_id + "?region=" + name.region;
+  const std::string context = name.encryption_context.value_or("");
+  if (!context.empty()) uri += "&context=" + escape(context);
+  return uri;
+}
+
+Result<AwsKeyName> read_aws_kms_uri(std::string_view uri) {
+  uri.remove_prefix(std::min(uri.size(), kAwsScheme.size()));
+  const std::size_t question = std::min(uri.find('?'), uri.size());
+  AwsKeyName name;
+  name.key_id = uri.substr(0, question);
+  if (question == uri.size()) return name;
+  REWRAP_ASSIGN(const auto attributes, split_query(uri.substr(question + 1)));
+  for (const UriAttribute& attribute : attributes) {
+    if (attribute.name == "region") name.region = attribute.value;
+    if (attribute.name == "context") name.encryption_context = attribute.value;
+    if (attribute.name == "credentials") name.encryption_context.reset();
+  }
+  return name;
 }
 
 std::string kmip_uri(std::int64_t provider_id) {
@@ -24,11 +58,6 @@ std::string kmip_uri(std::int64_t provider_id) {
 }
 
 bool is_aws_kms_uri(std::string_view uri) { return uri.starts_with(kAwsScheme); }
-
-std::string key_id_of_aws_kms_uri(std::string_view uri) {
-  uri.remove_prefix(std::min(uri.size(), kAwsScheme.size()));
-  return std::string(uri.substr(0, uri.find('?')));
-}
 
 std::optional<std::int64_t> provider_of_uri(std::string_view uri) {
   if (!uri.starts_with(kKmipPrefix)) return std::nullopt;

@@ -19,11 +19,21 @@
 
 namespace rewrap {
 
-// aws_kms_uri and kmip_uri are the URIs that protectors record.
-std::string aws_kms_uri(const std::string& key_id, const std::string& region);
+// AwsKeyName is all that has to be the same for a ciphertext of AWS KMS to open again. It is in the
+// protector's URI, so that whatever becomes of the configuration, what was made under it still opens.
+struct AwsKeyName {
+  std::string key_id;
+  std::string region;  // empty: as the configuration has it
+  // JSON, as given; empty: none. Absent: as the configuration has it (a URI of the command line).
+  std::optional<std::string> encryption_context = "";
+};
+
+// aws_kms_uri and kmip_uri are the URIs that protectors record; read_aws_kms_uri is the inverse of the
+// first. Errors: kInvalidArgument
+std::string aws_kms_uri(const AwsKeyName& name);
+Result<AwsKeyName> read_aws_kms_uri(std::string_view uri);
 std::string kmip_uri(std::int64_t provider_id);
 bool is_aws_kms_uri(std::string_view uri);
-std::string key_id_of_aws_kms_uri(std::string_view uri);
 // provider_of_uri gives the provider in a KMIP URI of ours.
 std::optional<std::int64_t> provider_of_uri(std::string_view uri);
 

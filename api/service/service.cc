@@ -35,6 +35,8 @@ Result<std::unique_ptr<Service>> Service::open(ServiceOptions options) {
   const ServiceOptions& given = context->options;
   REWRAP_ASSIGN(context->implementation, choose_implementation(given.implementation));
   REWRAP_ASSIGN(context->store, open_store(given.store_directory, OpenMode::kCreate));
+  // Before anything is made: two services that start at once would make two service keys.
+  REWRAP_ASSIGN(RunnerLock lock, RunnerLock::acquire(given.store_directory));
   REWRAP_ASSIGN(context->db, ServiceDb::open(given.store_directory));
   REWRAP_ASSIGN(context->box, open_box(given, context->db.get()));
   REWRAP_ASSIGN(context->audit_log, open_audit(given, context->box.get()));
@@ -48,7 +50,7 @@ Result<std::unique_ptr<Service>> Service::open(ServiceOptions options) {
   parts.audit = context->audit_log.get();
   parts.threads = given.threads;
   parts.max_running = given.max_running_jobs;
-  REWRAP_ASSIGN(context->runner, JobRunner::start(parts));
+  REWRAP_ASSIGN(context->runner, JobRunner::start(parts, std::move(lock)));
   return std::unique_ptr<Service>(new Service(std::move(context)));
 }
 

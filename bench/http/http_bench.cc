@@ -1,9 +1,12 @@
-// Keep-alive GETs over TLS against the HTTP server in this process: rate and latencies, at a given
-// rate or as fast as they go, while other threads compute or not.
+// Keep-alive GETs over TLS against the HTTP server in this process, or one that runs elsewhere on this
+// machine: rate and latencies, at a given rate or as fast as they go, while other threads compute or
+// not.
 //
 // Usage: http_bench [--seconds=S] [--rate=N] [--connections=C] [--threads=T] [--compute=K]
-//                   [--server-cpu=X] [--slow=M]
+//                   [--server-cpu=X] [--slow=M] [--port=P [PATH ...]]
 //
+// With --port no server is started here: requests go to that port of the loopback address, the PATHs
+// in turn, with the credentials (base64 of NAME:PASSWORD) that REWRAP_BENCH_LOG_IN holds.
 // Each connection has a client thread of its own. With a rate, requests are due at fixed times and
 // their latency counts from then: a server that stalls is not excused for the requests that could not
 // be sent meanwhile. --compute starts threads that only burn time, --server-cpu puts them and the
@@ -45,6 +48,8 @@ struct Settings {
   int compute = 0;
   int server_cpu = -1;
   int slow = 0;
+  int port = 0;  // 0: of the server in this process
+  std::vector<std::string> requests;
 };
 
 struct Tally {
@@ -78,15 +83,26 @@ int connect_to(std::uint16_t port) {
   return fd;
 }
 
-// ask sends a request and reads its answer, which is known to fit one read or two.
-bool ask(SSL* tls) {
-  static constexpr std::string_view kRequest =
-      "GET /api/cluster/jobs/1 HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n"
-      "Authorization: Basic YWRtaW46cGFzc3dvcmQ=\r\nUser-Agent: http_bench\r\n\r\n";
-  if (SSL_write(tls, kRequest.data(), static_cast<int>(kRequest.size())) <= 0) return false;
+std::string make_request(const std::string& path, const std::string& log_in) {
+  return "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nAuthorization: Basic " +
+         log_in + "\r\nUser-Agent: http_bench\r\n\r\n";
+}
+
+// is_whole says whether a reply with a Content-Length is there to its end.
+bool is_whole(std::string_view reply) {
+  constexpr std::string_view kLength = "\r\nContent-Length: ";
+  const std::size_t end = reply.find("\r\n\r\n");
+  const std::size_t length = reply.find(kLength);
+  if (end == std::string_view::npos || length > end) return false;
+  const auto len = std::strtoul(reply.data() + length + kLength.size(), nullptr, 10);
+  return reply.size() >= end + 4 + len;
+}
+
+bool ask(SSL* tls, const std::string& request) {
+  if (SSL_write(tls, request.data(), static_cast<int>(request.size())) <= 0) return false;
   std::string reply;
-  char bytes[4096];
-  while (!reply.ends_with("\n}")) {
+  char bytes[16'384];
+  while (!is_whole(reply)) {
     const int got = SSL_read(tls, bytes, sizeof bytes);
     if (got <= 0) return false;
     reply.append(bytes, static_cast<std::size_t>(got));
@@ -105,9 +121,10 @@ void run_client(const Settings& settings, std::uint16_t port, int index, Clock::
           ? Clock::duration::zero()
           : Clock::duration(std::chrono::seconds(settings.connections)) / settings.rate;
   Clock::time_point due = begin + interval * index / settings.connections;
+  if (!ask(tls, settings.requests.front())) ++tally->num_errors;  // logs in, and does not count
   std::this_thread::sleep_until(due);
-  while (due < end) {
-    if (!ask(tls)) ++tally->num_errors;
+  for (auto turn = static_cast<std::size_t>(index); due < end; ++turn) {
+    if (!ask(tls, settings.requests[turn % settings.requests.size()])) ++tally->num_errors;
     const Clock::time_point now = Clock::now();
     tally->latencies_ms.push_back(std::chrono::duration<double, std::milli>(now - due).count());
     due = settings.rate == 0 ? now : due + interval;
@@ -124,14 +141,23 @@ Settings parse(int argc, char** argv) {
                                                        {"--threads=", &settings.threads},
                                                        {"--compute=", &settings.compute},
                                                        {"--server-cpu=", &settings.server_cpu},
-                                                       {"--slow=", &settings.slow}};
+                                                       {"--slow=", &settings.slow},
+                                                       {"--port=", &settings.port}};
+  const char* log_in = std::getenv("REWRAP_BENCH_LOG_IN");
+  if (log_in == nullptr) log_in = "YWRtaW46cGFzc3dvcmQ=";
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
+    if (word.starts_with('/')) {
+      settings.requests.push_back(make_request(argv[i], log_in));
+      continue;
+    }
     const auto* found = std::find_if(std::begin(options), std::end(options),
                                      [&](const auto& o) { return word.starts_with(o.first); });
     if (found == std::end(options)) fail("unknown option; the usage is at the top of its source");
-    *found->second = std::atoi(argv[i] + found->first.size());
+    *found->second = static_cast<int>(std::strtol(argv[i] + found->first.size(), nullptr, 10));
   }
+  if (settings.requests.empty())
+    settings.requests.push_back(make_request("/api/cluster/jobs/1", log_in));
   return settings;
 }
 
@@ -176,9 +202,15 @@ void run(const Settings& settings) {
   cpu_set_t everywhere;
   sched_getaffinity(0, sizeof everywhere, &everywhere);
   run_on_cpu(settings.server_cpu);  // inherited by the threads started now
-  const std::unique_ptr<HttpServer> server = start_server(settings, folder);
+  std::unique_ptr<HttpServer> server;
+  if (settings.port == 0) server = start_server(settings, folder);
+  // Plain HTTP where it is ours: a client that drips costs least so.
+  const auto port = static_cast<std::uint16_t>(settings.port);
+  const std::uint16_t tls_port = server ? server->addresses()[0].port : port;
+  const std::uint16_t slow_port = server ? server->addresses()[1].port : port;
   std::atomic<bool> done{false};
   std::vector<std::thread> others;
+  others.reserve(static_cast<std::size_t>(settings.compute) + 1);
   for (int i = 0; i < settings.compute; ++i) {
     others.emplace_back([&done] {
       for (volatile std::uint64_t x = 1; !done;) x = x * 3;
@@ -187,7 +219,8 @@ void run(const Settings& settings) {
   sched_setaffinity(0, sizeof everywhere, &everywhere);
   others.emplace_back([&] {
     std::vector<int> slow;
-    for (int i = 0; i < settings.slow; ++i) slow.push_back(connect_to(server->addresses()[1].port));
+    slow.reserve(static_cast<std::size_t>(settings.slow));
+    for (int i = 0; i < settings.slow; ++i) slow.push_back(connect_to(slow_port));
     while (!done) {
       for (const int fd : slow) static_cast<void>(send(fd, "G", 1, MSG_NOSIGNAL));
       std::this_thread::sleep_for(std::chrono::seconds(1));
@@ -197,10 +230,11 @@ void run(const Settings& settings) {
   SSL_CTX* context = SSL_CTX_new(TLS_client_method());
   std::vector<Tally> tallies(static_cast<std::size_t>(settings.connections));
   std::vector<std::thread> clients;
-  const Clock::time_point begin = Clock::now() + std::chrono::milliseconds(500);
+  clients.reserve(tallies.size());
+  const Clock::time_point begin = Clock::now() + std::chrono::seconds(2);  // handshakes, log-ins
   for (int i = 0; i < settings.connections; ++i) {
-    clients.emplace_back(run_client, std::cref(settings), server->addresses()[0].port, i, begin,
-                         context, &tallies[static_cast<std::size_t>(i)]);
+    clients.emplace_back(run_client, std::cref(settings), tls_port, i, begin, context,
+                         &tallies[static_cast<std::size_t>(i)]);
   }
   for (std::thread& client : clients) client.join();
   done = true;
@@ -214,7 +248,7 @@ void run(const Settings& settings) {
 }  // namespace rewrap
 
 int main(int argc, char** argv) {
-  std::signal(SIGPIPE, SIG_IGN);
+  static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
   rewrap::run(rewrap::parse(argc, argv));
   return 0;
 }

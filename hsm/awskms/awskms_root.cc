@@ -17,7 +17,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kMaxContextLen =
+constexpr std::size_t kMaxContextFieldsLen =
     1024;  // of the caller's, before it is written as hexadecimal
 constexpr std::size_t kMaxRandomLen = std::size_t{1} << 20;
 constexpr std::size_t kProbeKeyLen = 32;
@@ -117,7 +117,7 @@ Status AwsKmsRoot::ready() {
 }
 
 Result<EncryptionContext> AwsKmsRoot::bind(ByteView context) const {
-  if (context.size() > kMaxContextLen)
+  if (context.size() > kMaxContextFieldsLen)
     return Status(Errc::kInvalidArgument, "a protector's context has at most 1024 bytes");
   EncryptionContext pairs = client_.config().encryption_context;
   pairs[kContextName] = "0x" + encode_hex(context);

@@ -1,11 +1,28 @@
 // Accounts: who gets in, and that a failure says nothing about why.
 #include "api/service/accounts.h"
 
+#include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <openssl/evp.h>
+
+#include <atomic>
 
 #include "tests/api/service_fixture.h"
 
 namespace rewrap {
+namespace {
+
+std::atomic<int> num_scrypts{0};
+std::atomic<std::uint64_t> scrypt_cost{0};  // N * r * p of the last one
+
+}  // namespace
+
+// note_scrypt is called by the function below, which stands in front of OpenSSL's.
+void note_scrypt(std::uint64_t cost) {
+  ++num_scrypts;
+  scrypt_cost = cost;
+}
+
 namespace {
 
 class AccountsThreads : public ServiceFixture {
@@ -60,6 +77,22 @@ TEST_F(AccountsThreads, EveryFailureIsTheSame) {
   }
 }
 
+// The time of a log in is that of its scrypt: one each, of the same cost, whoever it is.
+TEST_F(AccountsThreads, EveryFailureCostsTheSame) {
+  add("alice", Role::kAdmin, "correct horse");
+  add("robot", Role::kReadOnly, "", "robot.example");
+  EXPECT_TRUE(accounts().log_in("alice", as_bytes("correct horse")).ok());
+  const std::uint64_t cost = scrypt_cost;
+  ASSERT_NE(cost, 0U);
+  for (const char* name : {"alice", "bob", "robot", ""}) {
+    const int before = num_scrypts;
+    scrypt_cost = 0;
+    EXPECT_FALSE(accounts().log_in(name, as_bytes("wrong horse")).ok());
+    EXPECT_EQ(num_scrypts, before + 1) << name;
+    EXPECT_EQ(scrypt_cost, cost) << name;
+  }
+}
+
 TEST_F(AccountsThreads, LogInByCertificate) {
   add("robot", Role::kRekeyOperator, "", "robot.example");
   add("alice", Role::kAdmin, "correct horse");
@@ -107,3 +140,12 @@ TEST(Roles, WhatEachMayDo) {
 
 }  // namespace
 }  // namespace rewrap
+
+extern "C" int EVP_PBE_scrypt(const char* password, size_t password_len, const unsigned char* salt,
+                              size_t salt_len, uint64_t n, uint64_t r, uint64_t p,
+                              uint64_t max_memory, unsigned char* key, size_t key_len) {
+  using Function = decltype(&EVP_PBE_scrypt);
+  static const auto real = reinterpret_cast<Function>(dlsym(RTLD_NEXT, "EVP_PBE_scrypt"));
+  rewrap::note_scrypt(n * r * p);
+  return real(password, password_len, salt, salt_len, n, r, p, max_memory, key, key_len);
+}

@@ -128,6 +128,29 @@ TEST_P(AuditLogTest, ACutEndIsFoundByTheHeadRecord) {
   EXPECT_EQ(findings(), Texts{"no_head 0 0"});
 }
 
+// Each byte of each line but its end, and each pair of neighbours.
+TEST_P(AuditLogTest, NoByteOfAnyLineIsFree) {
+  write_log();
+  const std::vector<std::string> own = lines();
+  for (std::size_t at = 0; at < own.size(); ++at) {
+    for (std::size_t byte = 0; byte < own[at].size(); byte += 7) {
+      std::vector<std::string> changed = own;
+      changed[at][byte] = static_cast<char>(changed[at][byte] ^ 1);
+      put_lines(changed);
+      const std::vector<AuditFinding> found = report().findings;
+      ASSERT_FALSE(found.empty()) << "line " << at + 1 << ", byte " << byte;
+      EXPECT_EQ(found.front().line, at + 1) << "byte " << byte;
+    }
+    if (at == 0) continue;
+    std::vector<std::string> changed = own;
+    std::swap(changed[at - 1], changed[at]);
+    put_lines(changed);
+    EXPECT_FALSE(findings().empty()) << "lines " << at << " and " << at + 1;
+  }
+  put_lines(own);
+  EXPECT_TRUE(findings().empty()) << "control";
+}
+
 // A line with a digest of its own that fits: without a key anybody can make one, but the next line
 // says otherwise; the last one is held by the head record.
 TEST_P(AuditLogTest, ALineWithANewDigestIsFound) {
@@ -159,6 +182,15 @@ TEST_P(AuditLogTest, AHalfWrittenLineOfACrashIsRepairedAndRecorded) {
   const auto log = ok_value(open());
   EXPECT_TRUE(findings().empty());
   EXPECT_NE(lines().back().find("half-written"), std::string::npos);
+}
+
+// Also one that is longer than what is written in its place.
+TEST_P(AuditLogTest, NothingOfAHalfWrittenLineIsLeft) {
+  write_log();
+  std::ofstream(path(), std::ios::app) << R"({"seq":10,"prev":")" << std::string(2000, '0');
+  ok_value(open()).reset();
+  EXPECT_TRUE(findings().empty());
+  EXPECT_EQ(lines().size(), kNumEvents + 2);
 }
 
 // A crash between the line and its head record: the line is whole, and is taken up.

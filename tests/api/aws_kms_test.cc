@@ -1,14 +1,17 @@
 // AWS KMS configurations, with a stand-in for AWS that knows keys and one secret.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <thread>
 
 #include "tests/api/service_fixture.h"
 #include "tests/api/stand_in_root.h"
+#include "tests/api/sync_watch.h"
 
 namespace rewrap {
 namespace {
@@ -24,7 +27,7 @@ class AwsKmsThreads : public ServiceFixture {
  protected:
   void SetUp() override {
     ServiceFixture::SetUp();
-    for (const char* key : {"key-1", "key-2"})
+    for (const char* key : {"key-1", "key-2", "key-1.eu-central-1", "key-1.elsewhere"})
       ASSERT_TRUE(create_root_key(file_uri(key), root_options()).ok());
     options_.service_root_uri = root_uri_;
     options_.access.open_aws = [this](AwsTarget target, const RootOptions& options) {
@@ -43,11 +46,18 @@ class AwsKmsThreads : public ServiceFixture {
     if (!secrets_equal(target.secret_access_key.expose_secret(), as_bytes(kSecret)))
       return Status(Errc::kDenied, "the signature does not match");
     if (disabled_ == target.key_id) return Status(Errc::kUnsupported, "the key is disabled");
-    REWRAP_ASSIGN(auto inner, open_root(file_uri(target.key_id), options));
+    // Each region has keys of its own, and so has a KMS that is not AWS's.
+    std::string key = target.key_id;
+    if (target.region != "us-east-1") key += "." + target.region;
+    if (target.endpoint == "https://elsewhere") key += ".elsewhere";
+    REWRAP_ASSIGN(auto inner, open_root(file_uri(key), options));
     endpoint_ = target.endpoint;
     proxy_ = target.proxy;
     context_ = target.encryption_context;
-    return std::unique_ptr<Root>(std::make_unique<StandInRoot>(target.uri, std::move(inner)));
+    std::string binding;
+    for (const auto& [name, value] : context_) binding.append(name).append("=").append(value);
+    return std::unique_ptr<Root>(
+        std::make_unique<StandInRoot>(target.uri, std::move(inner), std::move(binding)));
   }
 
   static AwsKmsSettings settings() {
@@ -207,14 +217,12 @@ TEST_F(AwsKmsThreads, ModifyIsTriedOutBeforeItIsStored) {
                      g->proxy_host = "proxy.example";
                      g->proxy_port = 3128;
                      g->proxy_type = ProxyType::kHttps;
-                     g->encryption_context = R"({"a":"b"})";
                      g->verify_host = false;
                    }),
             Reason::kNone);
   EXPECT_TRUE(service_->keysets().check_root(kName).ok());
   EXPECT_EQ(endpoint_, "https://kms.example:8443");
   EXPECT_EQ(proxy_, "https://proxy.example:3128");
-  EXPECT_EQ(context_, (std::map<std::string, std::string>{{"a", "b"}}));
   const AwsKmsConfiguration now = ok_value(service_->aws_kms().get(made.uuid));
   EXPECT_EQ(now.port, 8443);
   EXPECT_EQ(now.verify_host, false);
@@ -229,6 +237,134 @@ TEST_F(AwsKmsThreads, ModifyIsTriedOutBeforeItIsStored) {
                    }),
             Reason::kNone);
   EXPECT_EQ(service_->keysets().check_root(kName).reason(), Reason::kRootBlocked);
+}
+
+// A ciphertext opens with the context and in the region that it was made with, and no other: a change of
+// these must not lose the KEKs that there are.
+TEST_F(AwsKmsThreads, KeksKeepTheContextAndTheRegionThatTheyWereProtectedWith) {
+  using Context = std::map<std::string, std::string>;
+  const AwsKmsConfiguration made = create();
+  const auto set_context = [&](const std::string& text) {
+    EXPECT_EQ(modify(made.uuid, [&](AwsKmsSettings* g) { g->encryption_context = text; }),
+              Reason::kNone);
+    EXPECT_TRUE(service_->keysets().check_root(kName).ok());
+  };
+  set_context(R"({"dept":"a b&c=d%?#"})");
+  EXPECT_EQ(context_, Context{});
+  const auto protect_anew = [&] {
+    return finish(
+               ok_value(service_->aws_kms().rekey_external(made.uuid, "key-1", caller())).job.uuid)
+        .state;
+  };
+  EXPECT_EQ(protect_anew(), JobState::kSucceeded);
+  const Context first{{"dept", "a b&c=d%?#"}};
+  EXPECT_TRUE(service_->keysets().check_root(kName).ok());
+  EXPECT_EQ(context_, first);
+  set_context(R"({"x":"y"})");
+  EXPECT_EQ(context_, first);
+  EXPECT_EQ(modify(made.uuid, [](AwsKmsSettings* g) { g->region = "eu-central-1"; }),
+            Reason::kNone);
+  EXPECT_TRUE(service_->keysets().check_root(kName).ok());
+  restart();
+  EXPECT_EQ(
+      finish(ok_value(service_->aws_kms().rekey_internal(made.uuid, caller())).job.uuid).state,
+      JobState::kSucceeded);
+  EXPECT_EQ(protect_anew(), JobState::kSucceeded);
+  std::filesystem::remove(directory_.path() + "/key-1.aws");  // of the old region
+  EXPECT_TRUE(service_->keysets().check_root(kName).ok());
+  EXPECT_EQ(context_, (Context{{"x", "y"}}));
+  set_context("");
+}
+
+// Another KMS may have a key of that name, and take new KEKs; what counts are those that DEKs need.
+TEST_F(AwsKmsThreads, AChangeByWhichTheKeksDoNotOpenIsRefused) {
+  const AwsKmsConfiguration made = create();
+  EXPECT_EQ(modify(made.uuid, [](AwsKmsSettings* g) { g->host = "elsewhere"; }),
+            Reason::kCredentialsRejected);
+  EXPECT_EQ(ok_value(service_->aws_kms().get(made.uuid)).host, "");
+  EXPECT_TRUE(service_->keysets().check_root(kName).ok());
+}
+
+// DEKs in quarantine need the old KEK, wherever the current one is.
+TEST_F(AwsKmsThreads, AConfigurationIsKeptWhileAnOldVersionNeedsIt) {
+  with_store([&] { add_damaged(); });
+  start();
+  const AwsKmsConfiguration made = create();
+  RekeyRequest request;
+  request.keyset = kName;
+  request.root_uri = root_uri_;
+  EXPECT_EQ(finish(ok_value(service_->jobs().start_rekey(request, caller())).job.uuid).state,
+            JobState::kIncomplete);
+  EXPECT_EQ(service_->aws_kms().remove(made.uuid, caller()).reason(), Reason::kStillInUse);
+  EXPECT_TRUE(service_->aws_kms().get(made.uuid).ok());
+  // Moved to another root, all versions of it, the keyset needs AWS no more.
+  EXPECT_EQ(
+      finish(ok_value(service_->jobs().start_reprotect(kName, root_uri_, caller())).job.uuid).state,
+      JobState::kSucceeded);
+  EXPECT_TRUE(service_->aws_kms().remove(made.uuid, caller()).ok());
+}
+
+// A job that has not ended may be about to put a KEK under the key.
+TEST_F(AwsKmsThreads, AConfigurationIsKeptWhileAJobMayNeedIt) {
+  options_.max_running_jobs = 1;
+  restart();
+  const AwsKmsConfiguration made = create("svm1");
+  const Uuid running = rekey(kSlow).job.uuid;
+  wait_for_progress(running);
+  const Uuid queued =
+      ok_value(service_->aws_kms().rekey_external(made.uuid, "key-2", caller())).job.uuid;
+  EXPECT_EQ(service_->aws_kms().remove(made.uuid, caller()).reason(), Reason::kSwitching);
+  ok_value(service_->jobs().cancel(queued, caller()));
+  EXPECT_TRUE(service_->aws_kms().remove(made.uuid, caller()).ok());
+}
+
+// Two at once: one of them, and the keyset is under the key of the one that is stored.
+TEST_F(AwsKmsThreads, TwoConfigurationsAtOnceMakeOne) {
+  std::atomic<int> num_made{0};
+  std::vector<std::jthread> threads;
+  for (const char* key : {"key-1", "key-2", "key-1", "key-2"}) {
+    threads.emplace_back([&, key] {
+      const auto made = service_->aws_kms().create(kName, key, settings(), caller());
+      num_made += made.ok() ? 1 : 0;
+      EXPECT_EQ(made.reason(), made.ok() ? Reason::kNone : Reason::kAlreadyConfigured);
+    });
+  }
+  threads.clear();
+  EXPECT_EQ(num_made, 1);
+  const std::string used = ok_value(service_->aws_kms().get_for_keyset(kName)).key_id;
+  std::filesystem::remove(directory_.path() + (used == "key-1" ? "/key-2.aws" : "/key-1.aws"));
+  EXPECT_TRUE(service_->keysets().check_root(kName).ok());
+}
+
+// The credentials are on the disk before the keyset depends on them.
+TEST_F(AwsKmsThreads, AKeysetIsNotMovedIfItsConfigurationCannotBeStored) {
+  {
+    const FailingSyncs failing("/service.db-wal", 0, 1);
+    EXPECT_EQ(service_->aws_kms().create(kName, "key-1", settings(), caller()).reason(),
+              Reason::kStorageFailed);
+  }
+  EXPECT_TRUE(ok_value(service_->aws_kms().list()).empty());
+  EXPECT_TRUE(service_->keysets().check_root(kName).ok());
+  create();
+}
+
+// The service's database was lost, and with it the configuration: it is made anew, if it opens the KEKs.
+TEST_F(AwsKmsThreads, ALostConfigurationIsMadeAnew) {
+  create();
+  stop();
+  {
+    const auto db = ok_value(ServiceDb::open(options_.store_directory));
+    ASSERT_TRUE(
+        db->write([](Database& database) { return database.run("DELETE FROM aws_kms"); }).ok());
+  }
+  start();
+  EXPECT_EQ(service_->keysets().check_root(kName).reason(), Reason::kRootBlocked);
+  AwsKmsSettings another = settings();
+  another.host = "elsewhere";
+  EXPECT_FALSE(service_->aws_kms().create(kName, "key-1", std::move(another), caller()).ok());
+  EXPECT_TRUE(ok_value(service_->aws_kms().list()).empty());
+  create();
+  EXPECT_TRUE(service_->keysets().check_root(kName).ok());
 }
 
 // Exchanging the sealed secrets of two rows must not go unnoticed: they are bound to their rows.

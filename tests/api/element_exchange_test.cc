@@ -133,9 +133,9 @@ TEST_F(ElementExchange, GoSendsNullParams) {
 
 // Ansible looks for both words; scripts look for '"code":500' without a space.
 TEST_F(ElementExchange, AnUnknownMethodIsNamed) {
-  EXPECT_EQ(body_of("/json-rpc/12.3", R"({"method": "EnableEncryptionAtRest", "id": 1})"),
+  EXPECT_EQ(body_of("/json-rpc/12.3", R"({"method": "ListVolumes", "id": 1})"),
             R"({"id":1,"error":{"code":500,"name":"xUnknownAPIMethod","message":)"
-            R"("There is no such API method: method=EnableEncryptionAtRest"}})");
+            R"("There is no such API method: method=ListVolumes"}})");
 }
 
 }  // namespace

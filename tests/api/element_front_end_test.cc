@@ -397,7 +397,7 @@ TEST_F(Element, EveryReasonHasItsName) {
     const TestAnswer answer =
         call("GetAsyncResult", R"({"asyncHandle":)" + std::to_string(job.handle) + "}");
     EXPECT_EQ(answer.at("result.error.name"), quoted(row.name)) << reason_name(row.reason);
-    EXPECT_NE(answer.at("result.error.message").find("a cause. a hint."), std::string::npos);
+    EXPECT_NE(answer.at("result.error.message").find("A cause. A hint."), std::string::npos);
     EXPECT_EQ(answer.at("result.error.code"), "500");
     EXPECT_EQ(answer.at("result.status"), quoted("complete"));
     EXPECT_EQ(answer.at("result.result"), "");
@@ -570,6 +570,22 @@ TEST_F(Element, WhoIsAsking) {
             R"(["administrator"])");
   EXPECT_EQ(call("GetCurrentClusterAdmin", "{}", "operator").at("result.clusterAdmin.access"),
             R"(["read","reporting","write"])");
+}
+
+TEST_F(Element, DrivesAndFeaturesAreNotHere) {
+  EXPECT_EQ(call("GetEncryptionAtRestInfo").at("result"), R"({"state":"disabled"})");
+  EXPECT_EQ(error_of("EnableEncryptionAtRest", R"({"keyProviderID":5})"), "xAPINotPermitted");
+  EXPECT_EQ(call("DisableEncryptionAtRest").at("result"), "{}");
+  EXPECT_EQ(call("GetFeatureStatus").at("result.features"),
+            R"([{"enabled":false,"feature":"Vvols"},{"enabled":false,"feature":"SnapMirror"},)"
+            R"({"enabled":false,"feature":"Fips"},{"enabled":false,"feature":"FipsDrives"}])");
+  for (const char* word : {"fips", "Fips", "FIPS"})
+    EXPECT_EQ(call("GetFeatureStatus", R"({"feature":")" + std::string(word) + R"("})")
+                  .at("result.features"),
+              R"([{"enabled":false,"feature":"Fips"}])");
+  EXPECT_EQ(error_of("GetFeatureStatus", R"({"feature":"x"})"), "xUnrecognizedEnumString");
+  EXPECT_EQ(error_of("EnableFeature", R"({"feature":"vvols"})"), "xAPINotPermitted");
+  EXPECT_EQ(error_of("EnableFeature"), "xMissingParameter");
 }
 
 // --- Key providers and servers -----------------------------------------------------------------

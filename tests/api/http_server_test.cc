@@ -269,13 +269,18 @@ TEST(HttpServerTest, ShapesErrorsAsTheFrontEndWants) {
   EXPECT_EQ(reply.body, "{\"shape\":\"/api/x\",\"code\":400}");
   reply = refused("GET /api/x HTTP/1.1\r\nHost: h\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n");
   EXPECT_EQ(reply.body, "{\"shape\":\"/api/x\",\"code\":431}");
+  // The path cannot be read; whose it is can.
+  for (const char* target : {"/api/x\\y", "/api/x%00", "/api/x\x01y", "/api/x%2fy"}) {
+    reply = refused("GET " + std::string(target) + " HTTP/1.1\r\nHost: h\r\n\r\n");
+    EXPECT_EQ(reply.body, "{\"shape\":\"/api/x\",\"code\":400}") << target;
+  }
   EXPECT_EQ(refused("TRACE / HTTP/1.1\r\nHost: h\r\n\r\n").header("Allow"),
             "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
   EXPECT_EQ(refused("GET / HTTP/3.0\r\nHost: h\r\n\r\n").status, 505);
   EXPECT_EQ(refused("\x16\x03\x01\x02" + std::string(1, '\0') + "\r\n\r\n").status, 400);
   EXPECT_EQ(refused("GET /throw HTTP/1.1\r\n\r\n").body, "{\"error\":\"Bad Request\"}\n");
   EXPECT_EQ(refused("GET /split HTTP/1.1\r\n\r\n").body, "{\"error\":\"Bad Request\"}\n");
-  EXPECT_EQ(server->counters().bad_requests, 7U);
+  EXPECT_EQ(server->counters().bad_requests, 11U);
   EXPECT_EQ(server->counters().requests, 0U);
 }
 

@@ -158,6 +158,8 @@ TEST(HttpSlowTest, ServesOthersWhileAThousandClientsDrip) {
     ASSERT_TRUE(slow.back().send("GET /slow HTTP/1.1\r\n"));
   }
   HttpClient normal = server.tls();
+  // A client is connected before the server has taken it in.
+  while (server->counters().accepted < kNumSlow + 1) std::this_thread::sleep_for(milliseconds(1));
   for (int i = 0; i < 50; ++i) {
     for (int j = 0; j < 20; ++j) slow[static_cast<std::size_t>(i * 20 + j)].send("X");
     const auto reply = normal.get("/normal");

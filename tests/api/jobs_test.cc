@@ -245,6 +245,102 @@ TEST_F(JobsThreads, AJobThatIsDoneButNotRecordedDoesNothingTwice) {
   expect_keyset(2);
 }
 
+// While a job waited, another rekey made the version that it was to make, but not under the root that was
+// asked for: that is not success.
+TEST_F(JobsThreads, AJobThatWasToMoveToAnotherRootIsNotDoneBySomebodyElsesRekey) {
+  const std::string other = "file:" + directory_.path() + "/other.key";
+  ASSERT_TRUE(create_root_key(other, root_options()).ok());
+  start();
+  const Uuid uuid = rekey().job.uuid;
+  finish(uuid);
+  stop();
+  {
+    const auto db = ok_value(ServiceDb::open(options_.store_directory));
+    ASSERT_TRUE(db->write([&](Database& database) {
+                    return database.run(
+                        "UPDATE jobs SET state = 2, phase = 1, ended_at = 0, root_uri = ?", other);
+                  }).ok());
+  }
+  start();
+  const Job ended = finish(uuid);
+  EXPECT_EQ(ended.state, JobState::kSucceeded) << ended.error.message;
+  EXPECT_EQ(ended.to_version, 3U);
+  std::filesystem::remove(directory_.path() + "/root.key");
+  EXPECT_TRUE(service_->keysets().check_root(kName).ok());
+}
+
+// The same for a decommission: it must not report as missing what it has destroyed itself.
+TEST_F(JobsThreads, ADecommissionThatIsDoneButNotRecordedHasSucceeded) {
+  start();
+  RekeyRequest request;
+  request.keyset = kName;
+  request.decommission = false;
+  finish(ok_value(service_->jobs().start_rekey(request, caller())).job.uuid);
+  const auto decommission = [&] {
+    return ok_value(service_->jobs().start_decommission(kName, 1, caller())).job.uuid;
+  };
+  const Uuid uuid = decommission();
+  EXPECT_EQ(finish(uuid).state, JobState::kSucceeded);
+  // Another one, that was never begun, finds nothing to destroy.
+  const Job second = finish(decommission());
+  EXPECT_EQ(second.state, JobState::kFailed);
+  EXPECT_EQ(second.error.reason, Reason::kNoSuchKey);
+  stop();
+  {
+    const auto db = ok_value(ServiceDb::open(options_.store_directory));
+    ASSERT_TRUE(db->write([&](Database& database) {
+                    return database.run(
+                        "UPDATE jobs SET state = 2, phase = 4, ended_at = 0 WHERE uuid = ?", uuid);
+                  }).ok());
+  }
+  start();
+  EXPECT_EQ(finish(uuid).state, JobState::kSucceeded);
+}
+
+// R7: a run that was killed before it noted what it has put aside must not end as if all were well.
+TEST_F(JobsThreads, DeksThatWerePutAsideBeforeACrashAreStillReported) {
+  with_store([&] { add_damaged(); });
+  start();
+  RekeyRequest request;
+  request.keyset = kName;
+  request.decommission = false;
+  const Uuid uuid = ok_value(service_->jobs().start_rekey(request, caller())).job.uuid;
+  EXPECT_EQ(finish(uuid).state, JobState::kIncomplete);
+  stop();
+  {
+    const auto db = ok_value(ServiceDb::open(options_.store_directory));
+    ASSERT_TRUE(db->write([&](Database& database) {
+                    return database.run(
+                        "UPDATE jobs SET state = 2, phase = 2, ended_at = 0, quarantined = 0");
+                  }).ok());
+  }
+  start();
+  const Job ended = finish(uuid);
+  EXPECT_EQ(ended.state, JobState::kIncomplete);
+  EXPECT_EQ(ended.error.reason, Reason::kDamagedDeks);
+  EXPECT_EQ(ended.quarantined, 1U);
+}
+
+TEST_F(JobsThreads, APauseDoesNotTakeACancelBack) {
+  start();
+  const Uuid uuid = rekey(kSlow).job.uuid;
+  wait_for_progress(uuid);
+  stop();
+  const auto db = ok_value(ServiceDb::open(options_.store_directory));
+  std::vector<Reason> reasons;
+  const Status status = db->write([&](Database& database) -> Status {
+    REWRAP_TRY(database.run("UPDATE jobs SET state = 2"));  // as if it were running elsewhere
+    reasons.push_back(request_pause(&database, uuid, 1).reason());
+    reasons.push_back(request_cancel(&database, uuid, 1).reason());
+    reasons.push_back(request_pause(&database, uuid, 1).reason());
+    return {};
+  });
+  ASSERT_TRUE(status.ok()) << status.describe();
+  EXPECT_EQ(reasons, (std::vector{Reason::kNone, Reason::kNone, Reason::kJobCannotPause}));
+  start();
+  EXPECT_EQ(job(uuid).state, JobState::kCancelled);
+}
+
 TEST_F(JobsThreads, DamagedDeksMakeItIncompleteAndKeepTheOldVersion) {
   with_store([&] { add_damaged(); });
   start();

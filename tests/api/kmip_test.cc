@@ -6,7 +6,13 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include <atomic>
 #include <filesystem>
+#include <fstream>
+#include <functional>
+#include <sstream>
+#include <thread>
+#include <utility>
 
 #include "tests/api/service_fixture.h"
 #include "tests/api/stand_in_root.h"
@@ -50,12 +56,16 @@ class KmipThreads : public ServiceFixture {
     options_.element_keyset = kName;
     options_.internal_root_uri = root_uri_;
     options_.access.test_kmip = [this](const KmipTarget& target) {
-      EXPECT_FALSE(target.private_key_pem.empty());
+      const ByteView pem = target.private_key_pem.expose_secret();
+      private_pem_.assign(pem.begin(), pem.end());
+      if (const auto meanwhile = std::exchange(meanwhile_, nullptr)) meanwhile();
       return answer_;
     };
     options_.access.open_kmip = [this](
                                     const KmipTarget& target,
                                     const RootOptions& options) -> Result<std::unique_ptr<Root>> {
+      entered_ = true;
+      while (held_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       REWRAP_TRY(answer_);
       if (!target.key_name.empty()) key_name_ = target.key_name;
       EXPECT_EQ(target.hosts, std::vector<std::string>{"kmip.example"});
@@ -81,8 +91,12 @@ class KmipThreads : public ServiceFixture {
   KmipServer add_server() { return ok_value(service_->kmip().create_server(settings(), caller())); }
 
   std::string certificate_;
-  Status answer_;         // of the key server
-  std::string key_name_;  // that it was last told, by a job's thread
+  Status answer_;                   // of the key server
+  std::atomic<bool> held_ = false;  // it keeps whoever connects waiting
+  std::atomic<bool> entered_ = false;
+  std::string private_pem_;          // that it was last given, by test_kmip
+  std::function<void()> meanwhile_;  // done once while it tests
+  std::string key_name_;             // that it was last told, by a job's thread
 };
 
 TEST_F(KmipThreads, TheRequestIsForTheKeyPairAndForTlsClients) {
@@ -152,6 +166,55 @@ TEST_F(KmipThreads, ProvidersAndServers) {
   EXPECT_GT(add_server().id, second.id);
 }
 
+// A key that is about to be made needs its provider as one that is there.
+TEST_F(KmipThreads, ARekeyUnderWayKeepsItsProvider) {
+  Kmip& kmip = service_->kmip();
+  const KmipProvider provider = ok_value(kmip.create_provider("p", caller()));
+  const KmipServer server = add_server();
+  ok_value(kmip.add_server(provider.id, server.id, caller()));
+  held_ = true;
+  const JobStart start =
+      ok_value(service_->element().rekey(KeyManagement::kExternal, provider.id, caller()));
+  while (!entered_) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_TRUE(ok_value(kmip.provider(provider.id)).is_active);
+  EXPECT_EQ(kmip.delete_provider(provider.id, caller()).reason(), Reason::kProviderActive);
+  EXPECT_EQ(kmip.remove_server(server.id, caller()).reason(), Reason::kLastServer);
+  EXPECT_EQ(kmip.delete_server(server.id, caller()).reason(), Reason::kLastServer);
+  held_ = false;
+  EXPECT_EQ(finish(start.job.uuid).state, JobState::kSucceeded);
+}
+
+// While a server is tried out, another may take its place.
+TEST_F(KmipThreads, TwoServersForOneProviderAtOnce) {
+  Kmip& kmip = service_->kmip();
+  const KmipProvider provider = ok_value(kmip.create_provider("p", caller()));
+  const KmipServer first = add_server();
+  const KmipServer second = add_server();
+  std::optional<Answer<Done>> in_between;
+  meanwhile_ = [&] { in_between = kmip.add_server(provider.id, second.id, caller()); };
+  EXPECT_EQ(kmip.add_server(provider.id, first.id, caller()).reason(), Reason::kServerAssigned);
+  EXPECT_TRUE(in_between && in_between->ok());
+  EXPECT_EQ(ok_value(kmip.provider(provider.id)).server_ids, std::vector{second.id});
+}
+
+TEST_F(KmipThreads, ThePrivateKeyIsSealed) {
+  Kmip& kmip = service_->kmip();
+  ok_value(kmip.test_server(add_server().id));
+  ASSERT_GT(private_pem_.size(), 1000U);
+  std::string stored;
+  for (const auto& file : std::filesystem::directory_iterator(options_.store_directory)) {
+    std::ifstream in(file.path(), std::ios::binary);
+    stored.append(std::istreambuf_iterator<char>(in), {});
+  }
+  EXPECT_NE(stored.find("BEGIN CERTIFICATE REQUEST"), std::string::npos);  // control
+  EXPECT_EQ(stored.find("PRIVATE KEY"), std::string::npos);
+  std::istringstream lines(private_pem_);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.size() != 64) continue;
+    EXPECT_EQ(stored.find(line), std::string::npos);
+  }
+}
+
 TEST_F(KmipThreads, WhatCannotBeAServer) {
   const auto reason = [&](const std::function<void(KmipServerSettings*)>& change) {
     KmipServerSettings given = settings();
@@ -177,6 +240,7 @@ TEST_F(KmipThreads, ElementGoesToExternalKeysAndBack) {
   };
   const Job without = move(KeyManagement::kExternal, provider.id);
   EXPECT_EQ(without.state, JobState::kFailed);  // it has no server
+  EXPECT_EQ(without.error.reason, Reason::kProviderHasNoServer);
   const KmipServer server = add_server();
   ok_value(kmip.add_server(provider.id, server.id, caller()));
 

@@ -7,7 +7,16 @@
 namespace rewrap::test {
 namespace {
 
+constexpr std::uint64_t kFarAway = 32'503'680'000;  // the year 3000
+
 Failure failure_of(Reason reason) { return {reason, Status(Errc::kNotFound, "none of that name")}; }
+
+std::optional<Role> role_of(std::string_view name) {
+  if (name == "admin") return Role::kAdmin;
+  if (name == "operator") return Role::kRekeyOperator;
+  if (name == "reader") return Role::kReadOnly;
+  return std::nullopt;
+}
 
 }  // namespace
 
@@ -44,11 +53,12 @@ std::optional<Failure> FakeBackend::take_next() { return std::exchange(next, std
 
 Answer<Account> FakeBackend::log_in(std::string_view name, ByteView password) {
   ++log_ins;
-  if ((name != "admin" && name != "reader") || !is_test_password(password))
+  const auto role = role_of(name);
+  if (!role || !is_test_password(password))
     return Failure{Reason::kOther, Status(Errc::kDenied, "no")};
   Account account;
   account.name = name;
-  account.role = name == "admin" ? Role::kAdmin : Role::kReadOnly;
+  account.role = *role;
   return account;
 }
 
@@ -151,6 +161,7 @@ Answer<JobStart> FakeBackend::start(const char* operation, JobKind kind, const U
   last_operation = operation;
   last_caller = caller;
   if (auto failure = take_next()) return *failure;
+  if (is_under_way) return JobStart{job_list.back(), false};
   Job job;
   job.uuid = test_uuid(static_cast<std::uint8_t>(0x80 + job_list.size()));
   job.kind = kind;
@@ -160,6 +171,7 @@ Answer<JobStart> FakeBackend::start(const char* operation, JobKind kind, const U
   job.keyset_uuid = test_uuid(0x01);
   job.created_at = 1'700'000'000;
   job.started_at = 1'700'000'001;
+  job.keep_until = kFarAway;
   job.progress.done = 10;
   job.progress.total = 100;
   job_list.push_back(job);
@@ -201,8 +213,9 @@ Answer<Job> FakeBackend::cancel(const Uuid& uuid, const Caller& /*caller*/) {
   return act("cancel", uuid);
 }
 
-void FakeBackend::on_finished(const Uuid& uuid, std::chrono::steady_clock::time_point /*deadline*/,
+void FakeBackend::on_finished(const Uuid& uuid, std::chrono::steady_clock::time_point deadline,
                               Jobs::Callback callback) {
+  last_deadline = deadline;
   const auto found = job(uuid);
   if (!found.ok() || has_ended(found->state)) return callback(found);
   waiting.push_back(std::move(callback));

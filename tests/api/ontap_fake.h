@@ -3,6 +3,7 @@
 #ifndef REWRAP_TESTS_API_ONTAP_FAKE_H_
 #define REWRAP_TESTS_API_ONTAP_FAKE_H_
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,7 +18,7 @@ namespace rewrap::test {
 class FakeBackend : public ontap::Backend {
  public:
   // One SVM "svm1" (uuid ..01) with a configuration (..11), an admin keyset (..02), nodes ..21 and
-  // ..22, and the accounts "admin" and "reader", both with the password "correct-horse".
+  // ..22, and the accounts "admin", "operator" and "reader", all with the password "correct-horse".
   FakeBackend();
 
   std::vector<KeysetInfo> keyset_list;
@@ -26,6 +27,7 @@ class FakeBackend : public ontap::Backend {
   std::vector<Node> node_list;
   std::vector<Job> job_list;
   KeystoreState store_state = KeystoreState::kActive;
+  bool is_under_way = false;    // what is started is the newest job once more
   std::optional<Failure> next;  // the next operation that can fail fails so
   Status audit_status;
 
@@ -39,6 +41,7 @@ class FakeBackend : public ontap::Backend {
   std::string last_key_id;
   AwsKmsSettings last_settings;
   Caller last_caller;
+  std::chrono::steady_clock::time_point last_deadline;
   std::vector<Jobs::Callback> waiting;  // of jobs that have not ended
 
   // finish ends the newest job and calls back.

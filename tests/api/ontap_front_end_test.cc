@@ -2,14 +2,19 @@
 // on.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "api/ontap/resources.h"
 #include "tests/api/ontap_fake.h"
 
 namespace rewrap::test {
 namespace {
+
+namespace json = boost::json;
 
 const std::string kKms = "/api/security/aws-kms";
 const std::string kOne = kKms + "/" + test_uuid_text(0x11);
@@ -21,6 +26,42 @@ const char* const kWhole =
 
 std::string quoted(const std::string& text) { return "\"" + text + "\""; }
 std::string job_href(std::uint8_t last) { return kJobs + "/" + test_uuid_text(last); }
+
+// set_everything gives a configuration a value in each field that may be absent.
+void set_everything(AwsKmsConfiguration* configuration) {
+  configuration->service = "KMS";
+  configuration->default_domain = "amazonaws.com";
+  configuration->host = "h";
+  configuration->port = 443;
+  configuration->polling_period = 60;
+  configuration->timeout = 10;
+  configuration->verify = true;
+  configuration->verify_host = false;
+  configuration->verify_ip = true;
+  configuration->proxy_type = ProxyType::kHttps;
+  configuration->proxy_host = "p";
+  configuration->proxy_port = 3128;
+  configuration->proxy_username = "u";
+  configuration->encryption_context = "{}";
+}
+
+// A value that is no object, with where it stands; elements of arrays stand where their array does.
+struct Leaf {
+  std::string path;
+  json::kind kind;
+  std::string text;  // of strings
+};
+void collect(const std::string& path, const json::value& value, std::vector<Leaf>* leaves) {
+  if (const json::object* object = value.if_object()) {
+    for (const auto& [name, inner] : *object)
+      collect(path + (path.empty() ? "" : ".") + std::string(name), inner, leaves);
+  } else if (const json::array* array = value.if_array()) {
+    for (const json::value& element : *array) collect(path, element, leaves);
+  } else {
+    const json::string* text = value.if_string();
+    leaves->push_back({path, value.kind(), text == nullptr ? "" : std::string(*text)});
+  }
+}
 
 class Ontap : public testing::Test, public OntapFixture {
  protected:
@@ -138,7 +179,7 @@ TEST_F(Ontap, APasswordIsRememberedForAShortTime) {
   const auto request = make_request({"GET", kKms});
   const auto now = Authenticator::Clock::now();
   EXPECT_TRUE(authenticator.authenticate(*request, now));
-  EXPECT_TRUE(authenticator.authenticate(*request, now + std::chrono::seconds(9)));
+  EXPECT_TRUE(authenticator.authenticate(*request, now + std::chrono::seconds(7)));
   EXPECT_EQ(backend.log_ins, 4);
   EXPECT_TRUE(authenticator.authenticate(*request, now + std::chrono::seconds(10)));
   EXPECT_EQ(backend.log_ins, 5);
@@ -178,7 +219,24 @@ TEST_F(Ontap, AReaderMayReadAndNothingElse) {
     EXPECT_EQ(answer.error_code(), "6");
   }
   EXPECT_TRUE(backend.last_operation.empty());
+  ASSERT_EQ(backend.events.size(), 7U);
   EXPECT_EQ(backend.events.back().outcome, "denied");
+}
+
+TEST_F(Ontap, AnOperatorMayRekeyAndNotConfigure) {
+  for (const TestRequest& request : std::initializer_list<TestRequest>{
+           {"POST", kOne + "/rekey-internal", "", "operator"},
+           {"POST", kOne + "/rekey-external", R"({"key_id":"x"})", "operator"},
+           {"POST", kOne + "/restore", "", "operator"},
+           {"PATCH", job_href(0x80) + "?action=cancel", "", "operator"}})
+    EXPECT_LT(ask(request).status, 300) << request.method << request.target;
+  backend.last_operation.clear();
+  for (const TestRequest& request :
+       std::initializer_list<TestRequest>{{"POST", kKms, kWhole, "operator"},
+                                          {"PATCH", kOne, R"({"region":"x"})", "operator"},
+                                          {"DELETE", kOne, "", "operator"}})
+    EXPECT_EQ(ask(request).error_code(), "6") << request.method << request.target;
+  EXPECT_TRUE(backend.last_operation.empty());
 }
 
 TEST_F(Ontap, ChangesAreAuditedBeforeAndAfter) {
@@ -187,6 +245,9 @@ TEST_F(Ontap, ChangesAreAuditedBeforeAndAfter) {
   EXPECT_EQ(backend.events[0].action, "ontap.restore");
   EXPECT_EQ(backend.events[0].outcome, "started");
   EXPECT_EQ(backend.events[0].user, "admin");
+  EXPECT_EQ(backend.events[0].origin, "192.0.2.1");
+  EXPECT_EQ(backend.events[0].object, kOne + "/restore");
+  EXPECT_EQ(backend.events[0].request_id, "request-1");
   EXPECT_EQ(backend.events[1].outcome, "ok");
   EXPECT_EQ(fail_with(Reason::kRootBlocked, {"POST", kOne + "/rekey-internal"}).status, 409);
   EXPECT_EQ(backend.events.back().outcome, "failed");
@@ -232,21 +293,7 @@ TEST_F(Ontap, ARecordShowsWhatIsStandardAndWhatIsSet) {
 
 // Every documented field, with its JSON type.
 TEST_F(Ontap, EveryFieldHasItsType) {
-  AwsKmsConfiguration& one = backend.configurations[0];
-  one.service = "KMS";
-  one.default_domain = "amazonaws.com";
-  one.host = "h";
-  one.port = 443;
-  one.polling_period = 60;
-  one.timeout = 10;
-  one.verify = true;
-  one.verify_host = false;
-  one.verify_ip = true;
-  one.proxy_type = ProxyType::kHttps;
-  one.proxy_host = "p";
-  one.proxy_port = 3128;
-  one.proxy_username = "u";
-  one.encryption_context = "{}";
+  set_everything(&backend.configurations[0]);
   const TestAnswer answer = get(kOne + "?fields=**");
   struct Row {
     const char* path;
@@ -293,6 +340,112 @@ TEST_F(Ontap, EveryFieldHasItsType) {
   EXPECT_EQ(away.at("region"), "");
 }
 
+struct Documented {
+  const char* path;
+  json::kind kind;
+};
+
+// expect_documented checks that a record has all of these, and nothing else.
+void expect_documented(const json::object& record, const std::vector<Documented>& fields) {
+  std::vector<Leaf> leaves;
+  collect("", record, &leaves);
+  for (const Documented& field : fields) {
+    const auto leaf = std::find_if(leaves.begin(), leaves.end(),
+                                   [&](const Leaf& one) { return one.path == field.path; });
+    if (leaf == leaves.end()) {
+      ADD_FAILURE() << field.path << " is not there";
+      continue;
+    }
+    EXPECT_EQ(leaf->kind, field.kind) << field.path;
+  }
+  for (const Leaf& leaf : leaves)
+    EXPECT_TRUE(std::any_of(fields.begin(), fields.end(),
+                            [&](const Documented& one) { return one.path == leaf.path; }))
+        << leaf.path << " is not documented";
+}
+
+// Every documented field with its JSON type, and no other.
+TEST_F(Ontap, RecordsAreAsDocumented) {
+  set_everything(&backend.configurations[0]);
+  constexpr auto kText = json::kind::string;
+  constexpr auto kNumber = json::kind::int64;
+  constexpr auto kFlag = json::kind::bool_;
+  expect_documented(get(kOne + "?fields=**").json,
+                    {{"uuid", kText},
+                     {"_links.self.href", kText},
+                     {"scope", kText},
+                     {"svm.uuid", kText},
+                     {"svm.name", kText},
+                     {"svm._links.self.href", kText},
+                     {"region", kText},
+                     {"key_id", kText},
+                     {"access_key_id", kText},
+                     {"service", kText},
+                     {"default_domain", kText},
+                     {"host", kText},
+                     {"port", kNumber},
+                     {"polling_period", kNumber},
+                     {"timeout", kNumber},
+                     {"verify", kFlag},
+                     {"verify_host", kFlag},
+                     {"verify_ip", kFlag},
+                     {"proxy_type", kText},
+                     {"proxy_host", kText},
+                     {"proxy_port", kNumber},
+                     {"proxy_username", kText},
+                     {"encryption_context", kText},
+                     {"state.cluster_state", kFlag},
+                     {"state.code", kText},
+                     {"state.message", kText},
+                     {"amazon_reachability.reachable", kFlag},
+                     {"amazon_reachability.code", kText},
+                     {"amazon_reachability.message", kText},
+                     {"ekmip_reachability.node.name", kText},
+                     {"ekmip_reachability.node.uuid", kText},
+                     {"ekmip_reachability.node._links.self.href", kText},
+                     {"ekmip_reachability.reachable", kFlag},
+                     {"ekmip_reachability.code", kText},
+                     {"ekmip_reachability.message", kText}});
+  (void)ask({"POST", kOne + "/rekey-internal"});
+  backend.finish(JobState::kFailed, Reason::kRootBlocked, "the key is disabled");
+  expect_documented(get(job_href(0x80) + "?fields=**").json, {{"uuid", kText},
+                                                              {"_links.self.href", kText},
+                                                              {"description", kText},
+                                                              {"state", kText},
+                                                              {"message", kText},
+                                                              {"code", kNumber},
+                                                              {"error.message", kText},
+                                                              {"error.code", kText},
+                                                              {"start_time", kText},
+                                                              {"end_time", kText},
+                                                              {"node.name", kText},
+                                                              {"svm.uuid", kText},
+                                                              {"svm.name", kText},
+                                                              {"svm._links.self.href", kText}});
+}
+
+// Clients put the origin before each link, and go there.
+TEST_F(Ontap, EveryLinkIsAPathThatAnswers) {
+  backend.configurations.push_back(backend.configurations[0]);
+  (void)ask({"POST", kOne + "/rekey-internal"});
+  int links = 0;
+  for (const std::string& target :
+       {kKms + "?max_records=1&fields=**", kOne + "?fields=**", kJobs + "?fields=*",
+        std::string("/api/cluster"), std::string("/api/cluster/nodes?fields=*"),
+        std::string("/api/svm/svms?fields=*"), std::string("/api/security/key-stores?fields=*")}) {
+    std::vector<Leaf> leaves;
+    collect("", get(target).json, &leaves);
+    for (const Leaf& leaf : leaves) {
+      if (!leaf.path.ends_with("href")) continue;
+      ++links;
+      EXPECT_TRUE(leaf.text.starts_with("/api/")) << leaf.text;
+      EXPECT_EQ(get(leaf.text).status, 200) << leaf.text;
+    }
+  }
+  EXPECT_GT(links, 20);
+  EXPECT_TRUE(ask({"POST", kKms, kWhole}).header("Location").starts_with("/api/security/aws-kms/"));
+}
+
 TEST_F(Ontap, AdvancedPropertiesAreAskedForOnlyWhereNeeded) {
   (void)get(kKms + "?fields=*");
   EXPECT_EQ(backend.state_calls, 0);
@@ -330,6 +483,26 @@ TEST_F(Ontap, FiltersOrderAndPages) {
   EXPECT_EQ(get(kKms + "?secret_access_key=x").error_code(), "262202");
   EXPECT_EQ(get(kKms + "?fields=proxy_password").error_code(), "262249");
   EXPECT_EQ(get(kKms + "?return_timeout=121").error_code(), "262197");
+}
+
+TEST_F(Ontap, FollowingTheNextLinkGivesEachRecordOnce) {
+  for (std::uint8_t last = 0x12; last < 0x18; ++last) {
+    backend.configurations.push_back(backend.configurations[0]);
+    backend.configurations.back().uuid = test_uuid(last);
+  }
+  std::vector<std::string> seen;
+  std::string target = quoted(kKms + "?max_records=2&order_by=uuid%20desc&region=us%2A%7Cx%26y");
+  while (!target.empty()) {
+    const TestAnswer page = get(target.substr(1, target.size() - 2));
+    ASSERT_EQ(page.status, 200);
+    ASSERT_LE(seen.size(), 7U);
+    for (const json::value& record : page.json.at("records").as_array())
+      seen.emplace_back(record.at("uuid").as_string());
+    target = page.at("_links.next.href");
+  }
+  ASSERT_EQ(seen.size(), 7U);
+  for (std::size_t i = 0; i < seen.size(); ++i)
+    EXPECT_EQ(seen[i], test_uuid_text(static_cast<std::uint8_t>(0x17 - i)));
 }
 
 TEST_F(Ontap, PlainJsonHasNoLinksButTheNextOne) {
@@ -482,6 +655,9 @@ TEST_F(Ontap, TheSvmComesFromBodyOrTunnel) {
   EXPECT_EQ(post(R"("svm.name":"svm1",)", {}).status, 201);
   EXPECT_EQ(post(R"("svm":{"name":"other","uuid":")" + uuid + "\"},", {}).error_code(), "2621706");
   EXPECT_EQ(post(R"("svm":{"name":"a"},)", {{"X-Dot-SVM-Name", "b"}}).error_code(), "2621706");
+  EXPECT_EQ(post(R"("svm":{"uuid":")" + uuid + "\"},", {{"X-Dot-SVM-UUID", test_uuid_text(0x03)}})
+                .error_code(),
+            "2621706");
   EXPECT_EQ(post("", {{"X-Dot-SVM-UUID", test_uuid_text(0x99)}}).error_code(), "8586226");
   EXPECT_EQ(post("", {{"X-Dot-SVM-UUID", "x"}}).error_code(), "262197");
 }
@@ -546,7 +722,10 @@ TEST_F(Ontap, RekeyInternalAnswers202WithAJobLink) {
 }
 
 TEST_F(Ontap, AWaitEndsWith201WhenTheJobSucceeds) {
+  const auto before = std::chrono::steady_clock::now();
   EXPECT_FALSE(try_ask({"POST", kOne + "/rekey-internal?return_timeout=30"}));
+  EXPECT_GE(backend.last_deadline, before + std::chrono::seconds(30));
+  EXPECT_LE(backend.last_deadline, std::chrono::steady_clock::now() + std::chrono::seconds(30));
   backend.finish(JobState::kSucceeded);
   const auto answer = this->answer();
   ASSERT_TRUE(answer);
@@ -557,6 +736,26 @@ TEST_F(Ontap, AWaitEndsWith201WhenTheJobSucceeds) {
   EXPECT_EQ(answer->at("records"), "");
   // All clients look at the job once more.
   EXPECT_EQ(get(job_href(0x80) + "?fields=message,state,error").at("state"), "\"success\"");
+}
+
+// 201 for what is created or done by POST, 200 for changes; what ends at once ends at once.
+TEST_F(Ontap, ReturnTimeoutIsFrom0To120) {
+  for (const char* action : {"/rekey-internal", "/rekey-external", "/restore"}) {
+    const char* body = std::string_view(action) == "/rekey-external" ? R"({"key_id":"n"})" : "";
+    for (const char* bad : {"121", "-1", "1.5", "x", "", "4294967296", "99999999999999999999"})
+      EXPECT_EQ(ask({"POST", kOne + action + "?return_timeout=" + bad, body}).error_code(),
+                "262197")
+          << bad;
+    EXPECT_EQ(ask({"POST", kOne + action + "?return_timeout=0", body}).status, 202);
+    EXPECT_FALSE(try_ask({"POST", kOne + action + "?return_timeout=120", body}));
+    backend.finish(JobState::kSucceeded);
+    const auto answer = this->answer();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 201) << action;
+  }
+  EXPECT_EQ(ask({"POST", kKms + "?return_timeout=30", kWhole}).status, 201);
+  EXPECT_EQ(ask({"PATCH", kOne + "?return_timeout=30", R"({"region":"x"})"}).status, 200);
+  EXPECT_EQ(ask({"DELETE", kOne + "?return_timeout=30"}).status, 200);
 }
 
 TEST_F(Ontap, AWaitEndsWith202WhenTheTimeIsUp) {
@@ -576,6 +775,26 @@ TEST_F(Ontap, AWaitEndsWithAnErrorWhenTheJobFails) {
   EXPECT_EQ(answer->status, 409);
   EXPECT_EQ(answer->error_code(), "65537556");
   EXPECT_NE(answer->at("error.message").find("AWS went away"), std::string::npos);
+}
+
+TEST_F(Ontap, AskingAnewLetsAJobThatWaitsGoOn) {
+  (void)ask({"POST", kOne + "/rekey-internal"});
+  backend.is_under_way = true;
+  struct Row {
+    JobState state;
+    Reason reason;
+    const char* operation;  // the last one that was asked of the service
+  };
+  for (const Row& row : {Row{JobState::kPaused, Reason::kRootUnreachable, "resume"},
+                         Row{JobState::kPaused, Reason::kNone, "rekey-internal"},
+                         Row{JobState::kRunning, Reason::kNone, "rekey-internal"}}) {
+    backend.job_list.back().state = row.state;
+    backend.job_list.back().error.reason = row.reason;
+    const TestAnswer answer = ask({"POST", kOne + "/rekey-internal"});
+    EXPECT_EQ(answer.status, 202);
+    EXPECT_EQ(answer.at("job.uuid"), quoted(test_uuid_text(0x80)));
+    EXPECT_EQ(backend.last_operation, row.operation);
+  }
 }
 
 TEST_F(Ontap, ReturnRecordsShowsTheConfiguration) {
@@ -678,6 +897,7 @@ TEST_F(Ontap, EachReasonHasItsCode) {
       {"PATCH", job_href(0x80) + "?action=cancel", "", Reason::kJobCannotCancel, 409, "458784"},
       {"PATCH", job_href(0x80) + "?action=cancel", "", Reason::kNoSuchJob, 404, "4"},
   };
+  (void)ask({"POST", internal});
   for (const CodeRow& row : rows) {
     const TestAnswer answer = fail_with(row.reason, {row.method, row.target, row.body});
     EXPECT_EQ(answer.status, row.status) << row.method << row.target << row.code;
@@ -774,7 +994,50 @@ TEST_F(Ontap, JobsAreListedFilteredAndSteered) {
   EXPECT_EQ(get(job_href(0x99)).error_code(), "4");
 }
 
+TEST_F(Ontap, AJobIsGoneFiveMinutesAfterItsEnd) {
+  (void)ask({"POST", kOne + "/rekey-internal"});
+  backend.job_list.back().keep_until = 0;  // until it has ended
+  EXPECT_EQ(get(job_href(0x80)).status, 200);
+  backend.job_list.back().keep_until = ~std::uint64_t{0};
+  backend.finish(JobState::kSucceeded);
+  EXPECT_EQ(get(job_href(0x80)).status, 200);
+  backend.job_list.back().keep_until = 1;
+  backend.last_operation.clear();
+  for (const TestRequest& request : std::initializer_list<TestRequest>{
+           {"GET", job_href(0x80)}, {"PATCH", job_href(0x80) + "?action=cancel"}}) {
+    const TestAnswer answer = ask(request);
+    EXPECT_EQ(answer.status, 404);
+    EXPECT_EQ(answer.at("error"),
+              R"({"message":"entry doesn't exist","code":"4","target":"uuid"})");
+  }
+  EXPECT_TRUE(backend.last_operation.empty());
+}
+
+TEST_F(Ontap, AJobThatWaitsSaysForWhat) {
+  (void)ask({"POST", kOne + "/rekey-internal"});
+  Job& job = backend.job_list.back();
+  job.state = JobState::kPaused;
+  EXPECT_EQ(get(job_href(0x80)).at("message"), "\"paused: 10 of 100 keys\"");
+  job.error = {Reason::kRootUnreachable, Errc::kUnavailable, "AWS is away", ""};
+  EXPECT_EQ(get(job_href(0x80)).at("message"), "\"waiting: AWS is away\"");
+}
+
 // --- Robustness -----------------------------------------------------------------------------------
+
+TEST_F(Ontap, WithoutRoomForARequestItSaysTryAgain) {
+  Workers workers(1, 1);
+  ontap::FrontEnd front_end(&backend, &workers);
+  workers.stop();
+  std::optional<HttpResponse> response;
+  front_end.handler()(make_request({"POST", kOne + "/rekey-internal"}),
+                      [&](HttpResponse given) { response = std::move(given); });
+  ASSERT_TRUE(response);
+  const TestAnswer answer = test_answer(*response);
+  EXPECT_EQ(answer.status, 429);
+  EXPECT_EQ(answer.error_code(), "262160");
+  EXPECT_EQ(answer.header("Retry-After"), "1");
+  EXPECT_EQ(backend.log_ins, 0);
+}
 
 TEST_F(Ontap, ErrorsOfTheServerHaveTheSameShape) {
   for (const int status : {400, 405, 408, 413, 414, 417, 429, 431, 500, 501, 503, 505, 599}) {

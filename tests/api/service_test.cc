@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <set>
@@ -17,7 +18,10 @@ class ServiceThreads : public ServiceFixture {};
 
 TEST_F(ServiceThreads, OneServicePerStore) {
   const auto lock = ok_value(RunnerLock::acquire(options_.store_directory));
+  options_.service_root_uri = root_uri_;
   EXPECT_EQ(Service::open(options_).status().code(), Errc::kConflict);
+  // Not even a service key was made, which the other would not know of.
+  EXPECT_FALSE(std::filesystem::exists(options_.store_directory + "/service.db"));
   EXPECT_TRUE(ok_value(RunnerLock::is_served(options_.store_directory)));
 }
 
@@ -85,6 +89,15 @@ TEST_F(ServiceThreads, Nodes) {
                   }).ok());
   }
   start();
+  EXPECT_EQ(ok_value(service_->nodes().missing()).size(), 1U);
+  ok_value(service_->nodes().heartbeat("node-2"));
+  {
+    // A clock that was set back: what was heard lies in the future, and is no sign of life.
+    const auto db = ok_value(ServiceDb::open(options_.store_directory));
+    ASSERT_TRUE(db->write([](Database& database) {
+                    return database.run("UPDATE nodes SET last_heartbeat = last_heartbeat + 3600");
+                  }).ok());
+  }
   EXPECT_EQ(ok_value(service_->nodes().missing()).size(), 1U);
   EXPECT_EQ(ok_value(service_->nodes().cluster()).uuid, cluster.uuid);
   EXPECT_EQ(ok_value(service_->nodes().list()).at(0).uuid, local.uuid);

@@ -11,19 +11,20 @@ namespace rewrap {
 
 class StandInRoot final : public Root {
  public:
-  StandInRoot(std::string uri, std::unique_ptr<Root> inner)
-      : uri_(std::move(uri)), inner_(std::move(inner)) {}
+  // `binding` is bound to each KEK, as AWS does with an encryption context.
+  StandInRoot(std::string uri, std::unique_ptr<Root> inner, std::string binding = {})
+      : uri_(std::move(uri)), inner_(std::move(inner)), binding_(std::move(binding)) {}
 
   Result<ProtectedKek> create(std::size_t kek_len, ByteView context) override {
-    REWRAP_ASSIGN(ProtectedKek made, inner_->create(kek_len, context));
+    REWRAP_ASSIGN(ProtectedKek made, inner_->create(kek_len, bound(context)));
     made.protector.root_uri = uri_;
     return made;
   }
   Result<SecretBuffer> open(const Protector& protector, ByteView context) override {
-    return inner_->open(protector, context);
+    return inner_->open(protector, bound(context));
   }
   Result<Protector> protect(const SecretBuffer& kek, ByteView context) override {
-    REWRAP_ASSIGN(Protector made, inner_->protect(kek, context));
+    REWRAP_ASSIGN(Protector made, inner_->protect(kek, bound(context)));
     made.root_uri = uri_;
     return made;
   }
@@ -32,8 +33,15 @@ class StandInRoot final : public Root {
   Result<RootReport> probe() override { return inner_->probe(); }
 
  private:
+  [[nodiscard]] Bytes bound(ByteView context) const {
+    Bytes all(context.begin(), context.end());
+    all.insert(all.end(), binding_.begin(), binding_.end());
+    return all;
+  }
+
   std::string uri_;
   std::unique_ptr<Root> inner_;
+  std::string binding_;
 };
 
 }  // namespace rewrap

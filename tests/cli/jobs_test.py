@@ -1,5 +1,7 @@
 # Tests `rewrap jobs` against a service in another process, and `rewrap audit verify`.
+import hashlib
 import os
+import pathlib
 import subprocess
 import time
 
@@ -157,6 +159,24 @@ class Audit(CliTest):
         self.log.write_bytes(lines)
         (self.dir / "root.key").unlink()
         self.rewrap("audit", "verify", self.log, expect=ROOT)
+
+    def test_a_keyed_log_that_was_rewritten_without_a_key(self):
+        self.write_log("--service-root", self.root)
+        whole = self.json("audit", "verify", self.log, "--root", self.root)
+        self.assertEqual((whole["keyed"], whole["service_root"]), (True, self.root))
+        # Whoever may write both files but not use the key can make this; it is sound as far as it goes.
+        body = '{"seq":1,"prev":"' + 64 * "0" + '","time":"2026-01-01T00:00:00.000Z","action":"audit.opened"'
+        body += ',"user":"","origin":"service","object":"","outcome":"ok","detail":"","request_id":""'
+        digest = hashlib.sha256(body.encode()).hexdigest()
+        self.log.write_text(f'{body},"sha256":"{digest}"}}\n', encoding="ascii")
+        head = f"{1:020d} {digest}"
+        check = hashlib.sha256(f"head {head}".encode()).hexdigest()
+        pathlib.Path(f"{self.log}.head").write_text(f"{head} {check}\n", encoding="ascii")
+        self.rewrap("audit", "verify", self.log, expect=DAMAGED)
+        # Where no service key is known it passes, which says so; a root that was named is asked for.
+        nowhere = ("--store", self.dir / "nowhere")
+        self.assertFalse(self.json(*nowhere, "audit", "verify", self.log)["keyed"])
+        self.refuse(ROOT, "no service key", words=(*nowhere, "audit", "verify", self.log, "--root", self.root))
 
     def test_no_file(self):
         self.refuse(FAILED, "cannot be read", words=("audit", "verify", self.log))

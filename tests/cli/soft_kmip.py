@@ -29,17 +29,19 @@ class Ca:
 
     def __init__(self):
         self.key = ec.generate_private_key(ec.SECP256R1())
-        self.certificate = self.sign("test CA", self.key, [(x509.BasicConstraints(ca=True, path_length=None), True)])
+        is_ca = (x509.BasicConstraints(ca=True, path_length=None), True)
+        self.certificate = self.sign("test CA", self.key.public_key(), [is_ca])
 
-    def sign(self, name, key, extensions):
+    def sign(self, name, public_key, extensions, days=1):
+        """A certificate that has been valid since two days ago, for so many more."""
         now = datetime.datetime.utcnow()
         builder = x509.CertificateBuilder(
             issuer_name=called("test CA"),
             subject_name=called(name),
-            public_key=key.public_key(),
+            public_key=public_key,
             serial_number=x509.random_serial_number(),
-            not_valid_before=now - datetime.timedelta(days=1),
-            not_valid_after=now + datetime.timedelta(days=1),
+            not_valid_before=now - datetime.timedelta(days=2),
+            not_valid_after=now + datetime.timedelta(days=days),
         )
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical=critical)
@@ -49,7 +51,7 @@ class Ca:
         """Writes NAME.pem and NAME.key."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([LOOPBACK])
-        certificate = self.sign(name, key, [(names, False), (x509.ExtendedKeyUsage([usage]), False)])
+        certificate = self.sign(name, key.public_key(), [(names, False), (x509.ExtendedKeyUsage([usage]), False)])
         text = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -63,13 +65,17 @@ class SoftKmip:
     def __init__(self, test, folder):
         self.folder = folder / "kmip"
         (self.folder / "policy").mkdir(mode=0o700, parents=True)
-        ca = Ca()
-        write_secret(self.folder / "ca.pem", pem(ca.certificate))
-        ca.issue(self.folder, "server", ExtendedKeyUsageOID.SERVER_AUTH)
-        ca.issue(self.folder, "client", ExtendedKeyUsageOID.CLIENT_AUTH)
+        self.ca = Ca()
+        write_secret(self.folder / "ca.pem", pem(self.ca.certificate))
+        self.ca.issue(self.folder, "server", ExtendedKeyUsageOID.SERVER_AUTH)
+        self.ca.issue(self.folder, "client", ExtendedKeyUsageOID.CLIENT_AUTH)
+        self.start()
+        test.addCleanup(self.stop)
+
+    def start(self):
+        """Starts it, on another port than before, with the keys that it had."""
         argv = [sys.executable, "-W", "ignore", str(SERVER), str(self.folder)]
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        test.addCleanup(self.stop)
         port = self.process.stdout.readline().strip()
         if not port:
             raise RuntimeError("PyKMIP does not start (tools/setup)")

@@ -28,6 +28,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 DONE, FAILED, USAGE, INCOMPLETE, DAMAGED, ROOT, REFUSED = range(7)  # the command's exit codes
 DEK_LENS = (16, 24, 32, 48, 64)
 SEGMENT_DEKS = 2048  # DEKs of one segment: what the command reads, re-wraps and authenticates as one
+TIMEOUT = 200  # seconds for one run; a long test sets another
 MANY = 100_000  # DEKs where a rekey has to last long enough to be met in the middle
 
 WRAP = {"KW": keywrap.aes_key_wrap, "KWP": keywrap.aes_key_wrap_with_padding}
@@ -117,7 +118,7 @@ class Running:
         self._popen.send_signal(number)
 
     def finish(self, expect=DONE):
-        stdout, stderr = self._popen.communicate(timeout=200)
+        stdout, stderr = self._popen.communicate(timeout=TIMEOUT)
         return self._test.judge(Outcome(self._argv, self._popen.returncode, stdout, stderr), expect)
 
 
@@ -245,7 +246,7 @@ class CliTest(unittest.TestCase):
     def run_argv(self, argv, expect=DONE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **options):
         env = self.environment(**options.pop("env", {}))
         done = subprocess.run(
-            argv, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, env=env, timeout=200, check=False, **options
+            argv, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, env=env, timeout=TIMEOUT, check=False, **options
         )
         return self.judge(Outcome(argv, done.returncode, done.stdout or b"", done.stderr), expect)
 

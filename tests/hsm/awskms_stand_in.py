@@ -470,6 +470,10 @@ class Control:
     def last_request(self):
         return json.dumps(self.server.last)
 
+    def decrypt_last(self):
+        """What the latest request, a Decrypt, was answered with: a key that was to be guarded."""
+        return self.server.kms.decrypt(json.loads(self.server.last["body"]))["Plaintext"]
+
     def run(self, line):
         verb, _, argument = line.strip().partition(" ")
         method = getattr(self, verb)

@@ -426,6 +426,20 @@ TEST(KmipClientTest, AnswersToSomethingElseAreNotTakenForAYes) {
   EXPECT_OK(activate(test::id_answer(Operation::kActivate, "key-1")));  // control
 }
 
+// The state of another key must not be taken for that of the root key.
+TEST(KmipClientTest, AttributesOfAnotherKeyAreNotBelieved) {
+  Bytes now;
+  const ScriptedServer server(first_then([&](Peer& peer, const Bytes&) { peer.send(now); }));
+  const auto ask = [&](const Bytes& answer) {
+    now = answer;
+    auto client = KmipClient::connect(server.server());
+    EXPECT_OK(client);
+    return client.value()->get_attributes("key-1");
+  };
+  EXPECT_CODE(ask(test::attributes_answer("key-2", KmipState::kActive)), Errc::kUnavailable);
+  EXPECT_OK(ask(test::attributes_answer("key-1", KmipState::kActive)));  // control
+}
+
 TEST(KmipClientTest, AfterAGarbledAnswerTheConnectionIsNotUsedAgain) {
   std::atomic<bool> garble = true;
   const ScriptedServer server([&](Peer& peer) {
@@ -455,6 +469,9 @@ TEST(KmipClientTest, KeysThatAreNoRootKeysAreRefused) {
                {0x42, 0x00, 0x42, 0x05, 0, 0, 0, 4, 0, 0, 0, 7}),  // another format
       replaced(whole, {0x42, 0x00, 0x57, 0x05, 0, 0, 0, 4, 0, 0, 0, 2},
                {0x42, 0x00, 0x57, 0x05, 0, 0, 0, 4, 0, 0, 0, 7}),  // secret data
+      // Wrapped: Key Wrapping Data in the place of the length, which nobody reads.
+      replaced(whole, {0x42, 0x00, 0x2A, 0x02, 0, 0, 0, 4, 0, 0, 1, 0, 0, 0, 0, 0},
+               {0x42, 0x00, 0x46, 0x01, 0, 0, 0, 8, 0x42, 0x00, 0x9E, 0x07, 0, 0, 0, 0}),
   };
   Bytes now;
   const ScriptedServer server(first_then([&](Peer& peer, const Bytes&) { peer.send(now); }));

@@ -37,8 +37,9 @@ FENCED = (
     ("libsystemd headers", r"systemd/.*", r"tools/rewrapd/notify\.cc"),
     ("toml++ headers", r"toml\+\+/.*", r"tools/rewrapd/config\.cc"),
     ("OpenSSL headers", r"openssl/.*", r".*\.cc"),
+    ("CLI11 headers", r"CLI/.*", r"tools/rewrapd?/main\.cc|tools/rewrap/verb\.cc"),
     ("ipsec-mb headers", r"(.*/)?intel-ipsec-mb\.h", r"engine/ipsecmb.*|(bench|tests)/.*"),
-    ("Boost headers", r"boost/.*", r"(tools|api)/.*|rekey/jsonl\.cc|tests/api/(front|ontap|element)_.*"),
+    ("Boost headers", r"boost/.*", r"(tools|api)/.*|rekey/jsonl\.cc|tests/api/(front|ontap|element|http_fronts|native)_.*"),
 )
 
 INCLUDE = re.compile(r'^\s*#\s*(?:include|include_next|import)\b\s*(?:(["<])([^">]+)[">])?')
@@ -175,6 +176,7 @@ GOOD = {
     "hsm/pkcs11/a.cc": '// It is.\n#include <p11-kit/pkcs11.h>\n#include <p11-kit/uri.h>\n#include "hsm/pkcs11/token.h"\n',
     "hsm/awskms/a.cc": "// It is.\n#include <curl/curl.h>\n",
     "hsm/tpm2/a.cc": "// It is.\n#include <tss2/tss2_esys.h>\n",
+    "tools/rewrap/verb.cc": "// It is.\n#include <CLI/CLI.hpp>\n",
     "rekey/lmdb/a.cc": "// It is.\n#include <lmdb.h>\n",
     "rekey/jsonl.cc": "// It is.\n#include <boost/json.hpp>\n",
     "tests/unit/a.cc": '// It is.\n#include <lmdb.h>\n#include <p11-kit/pkcs11.h>\n#include "tools/rewrap/table.h"\n',
@@ -219,6 +221,7 @@ def bad_files():
     yield path, header_text(path, "#include <curl/curl.h>"), "foreign"
     for path in ("rekey/bad.cc", "tools/bad.cc", "engine/bad.cc"):
         yield path, foreign("lmdb.h"), "foreign"
+    yield "tools/rewrap/bad.cc", foreign("CLI/CLI.hpp"), "foreign"
     for path in ("api/service/bad.cc", "rekey/bad.cc", "tools/bad.cc", "tests/bad.cc"):
         yield path, foreign("sqlite3.h"), "foreign"
     for path in ("rekey/bad.cc", "tools/bad.cc", "engine/bad.cc", "engine/base/ipsecmb.cc", "hsm/bad.cc"):

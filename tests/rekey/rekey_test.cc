@@ -2,6 +2,7 @@
 #include "rekey/rekey.h"
 
 #include <atomic>
+#include <set>
 #include <thread>
 
 #include "rekey/dek_wrap.h"
@@ -135,6 +136,40 @@ TEST_P(RekeyTest, R5AStoppedRekeyGoesOnAndRunningTwiceChangesNothing) {
   EXPECT_EQ(rest.to_version, 2U);
   EXPECT_EQ(stopped.rewrapped + rest.rewrapped, ids.size());
   EXPECT_EQ(census().keyset.rekey_target, 0U);
+}
+
+// Every DEK comes once, in the same order before and after; what is in quarantine does not come.
+TEST_P(RekeyTest, DeksAreListedPageByPage) {
+  const std::vector<DekId> ids = generate(2 * kMaxSegmentDeks + 10);
+  const std::vector<DekId> large = generate(3, 64);
+  const auto list = [&](std::size_t max) {
+    const KekVersion version = census().keyset.current_version;
+    std::vector<DekId> listed;
+    DekPage page;
+    do {
+      page = ok_value(list_deks(store_.get(), kName, page.next.value_or(DekPosition{}), max));
+      EXPECT_LE(page.deks.size(), max);
+      EXPECT_FALSE(page.deks.empty());
+      for (const DekInfo& dek : page.deks) {
+        listed.push_back(dek.id);
+        EXPECT_EQ(dek.version, version);
+        EXPECT_EQ(dek.algorithm, algorithm());
+        EXPECT_NE(dek.created_at, 0U);
+      }
+    } while (page.next);
+    return listed;
+  };
+  const std::vector<DekId> before = list(1000);
+  std::set<DekId> expected(ids.begin(), ids.end());
+  expected.insert(large.begin(), large.end());
+  EXPECT_EQ(before.size(), expected.size());
+  EXPECT_EQ(std::set<DekId>(before.begin(), before.end()), expected);
+  const DekId bad = add_damaged();
+  EXPECT_FALSE(rekey_all().complete());
+  EXPECT_EQ(list(kMaxSegmentDeks), before)
+      << "with another page size, and without " << format_uuid(bad);
+  EXPECT_EQ(list(expected.size()), before) << "the last page is the only one";
+  EXPECT_EQ(list_deks(store_.get(), "none", {}, 1).status().code(), Errc::kNotFound);
 }
 
 TEST_P(RekeyTest, R6OneRekeyPerKeysetAtATime) {

@@ -28,8 +28,12 @@ struct JobArgs {
   bool only_active = false;
 };
 
+bool has_service(const GlobalOptions& global) {
+  return std::filesystem::exists(global.store_directory + "/service.db");
+}
+
 Result<std::unique_ptr<ServiceDb>> open_jobs(const GlobalOptions& global) {
-  if (!std::filesystem::exists(global.store_directory + "/service.db")) {
+  if (!has_service(global)) {
     return Status(Errc::kNotFound, "no service has worked on this store, so there are no jobs",
                   "rekey and the like run without one; --store names another store");
   }
@@ -175,14 +179,31 @@ int ask(const GlobalOptions& global, const JobArgs& args, const Rule& rule) {
   return kExitDone;
 }
 
-// The service's key is opened by way of the root that its protector names.
-Result<SecretBuffer> audit_key(const GlobalOptions& global) {
-  REWRAP_ASSIGN(const auto db, open_jobs(global));
-  REWRAP_ASSIGN(const auto protector, read_service_key(db.get()));
-  if (!protector) return SecretBuffer();
-  REWRAP_ASSIGN(const auto root, open_root(protector->root_uri, global.root));
+// What the digests of an audit log are keyed by.
+struct AuditKey {
+  SecretBuffer key;
+  std::string root_uri;  // of the root that gave it
+};
+
+// audit_key opens the service's key. Whoever may write the service's database may put a key of his own
+// there, under a root of his own: so the root is the one that was named, or its name is shown.
+Result<AuditKey> audit_key(const GlobalOptions& global, const std::string& root_uri) {
+  AuditKey found;
+  std::optional<Protector> protector;
+  if (has_service(global)) {
+    REWRAP_ASSIGN(const auto db, open_jobs(global));
+    REWRAP_ASSIGN(protector, read_service_key(db.get()));
+  }
+  if (!protector && root_uri.empty()) return found;
+  if (!protector) {
+    return Status(Errc::kNotFound, "the store has no service key, so no root guards one",
+                  "--store names the store of the service that wrote the log");
+  }
+  found.root_uri = root_uri.empty() ? protector->root_uri : root_uri;
+  REWRAP_ASSIGN(const auto root, open_root(found.root_uri, global.root));
   REWRAP_ASSIGN(const auto box, SecretBox::open(root.get(), *protector));
-  return box->derive(kAuditKeyPurpose);
+  REWRAP_ASSIGN(found.key, box->derive(kAuditKeyPurpose));
+  return found;
 }
 
 std::string text_of(const AuditFinding& finding) {
@@ -207,14 +228,18 @@ std::string text_of(const AuditFinding& finding) {
   return at + "no fault";
 }
 
-int audit_verify(const GlobalOptions& global, const std::string& path) {
+struct AuditArgs {
+  std::string path;
+  std::string root_uri;  // of the service key; empty: as the service's database has it
+};
+
+int audit_verify(const GlobalOptions& global, const AuditArgs& args) {
+  const std::string& path = args.path;
   const std::string subject = "audit log " + path;
-  auto report = verify_audit_log(path, {});
-  if (report.status().code() == Errc::kInvalidArgument) {
-    const auto key = audit_key(global);
-    if (!key.ok()) return fail("service key", key.status(), true);
-    report = verify_audit_log(path, key->expose_secret());
-  }
+  // The key is taken wherever there is one: a log that says that it has none may have been rewritten.
+  const auto key = audit_key(global, args.root_uri);
+  if (!key.ok()) return fail("service key", key.status(), true);
+  const auto report = verify_audit_log(path, key->key.expose_secret());
   if (!report.ok()) return fail(subject, report.status());
   if (global.json) {
     json::array findings;
@@ -227,13 +252,16 @@ int audit_verify(const GlobalOptions& global, const std::string& path) {
     print_json({{"file", path},
                 {"lines", report->lines},
                 {"keyed", report->keyed},
+                {"service_root", key->root_uri},
                 {"findings", std::move(findings)}});
   }
   for (const AuditFinding& finding : report->findings)
     std::cerr << "rewrap: damaged: " << text_of(finding) << '\n';
   const bool whole = report->findings.empty();
   say(global, subject + (whole ? " is whole: " : " IS DAMAGED: ") + with_thousands(report->lines) +
-                  " lines" + (report->keyed ? "" : " (without a key: see docs/operations.md)"));
+                  " lines" +
+                  (report->keyed ? ", keyed under " + key->root_uri
+                                 : " (without a key: see docs/operations.md)"));
   return whole ? kExitDone : kExitDamaged;
 }
 
@@ -283,13 +311,16 @@ void add_jobs_commands(const Cli& cli) {
 
 void add_audit_commands(const Cli& cli) {
   const GlobalOptions* global = cli.global;
-  auto path = std::make_shared<std::string>();
+  auto args = std::make_shared<AuditArgs>();
   const Verb audit = cli.app.add_group("audit", "the audit log of the service");
   Verb verify = audit.add_verb("verify",
                                "find lines that were removed, changed or moved; a keyed log "
                                "needs the store of its service",
-                               [=] { return audit_verify(*global, *path); });
-  verify.add_option("FILE", path.get(), "the audit log").required();
+                               [=] { return audit_verify(*global, *args); });
+  verify.add_option("FILE", &args->path, "the audit log").required();
+  verify.add_option("--root", &args->root_uri,
+                    "the root that guards the service key; without it, the one that the service's "
+                    "database names");
 }
 
 }  // namespace rewrap

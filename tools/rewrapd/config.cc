@@ -134,6 +134,9 @@ const std::array kKeys = {
     Key{"element", "internal_root", TextKey{&Config::internal_root}, kRestart,
         "URI of the root of internal key management."},
 
+    Key{"console", "enabled", SwitchKey{&Config::console}, kRestart,
+        "Serve the web console at /console."},
+
     Key{"metrics", "public", SwitchKey{&Config::public_metrics}, kRestart,
         "Give /metrics to everybody, without an account. It names keysets."},
 
@@ -217,14 +220,14 @@ struct Setter {
 void read_table(std::string_view name, const toml::table& table, ConfigReading* reading) {
   for (const auto& [key_name, node] : table) {
     const std::uint64_t line = node.source().begin.line;
-    const std::string full = std::string(name) + "." + std::string(key_name.str());
+    std::string full = std::string(name) + "." + std::string(key_name.str());
     const Key* key = find_key(name, key_name.str());
     if (key == nullptr) {
       reading->errors.push_back({line, "there is no key " + full});
       continue;
     }
     const std::string wrong = std::visit(Setter{node, &reading->config}, key->kind);
-    if (!wrong.empty()) reading->errors.push_back({line, full + " " + wrong});
+    if (!wrong.empty()) reading->errors.push_back({line, full.append(" ").append(wrong)});
   }
 }
 

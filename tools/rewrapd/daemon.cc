@@ -7,8 +7,10 @@
 #include <cerrno>
 #include <utility>
 
+#include "api/console/console.h"
 #include "api/element/envelope.h"
 #include "api/element/service_backend.h"
+#include "api/http/cross_site.h"
 #include "api/http/tls_certificate.h"
 #include "api/native/errors.h"
 #include "api/ontap/errors.h"
@@ -129,6 +131,12 @@ void Daemon::add_fronts() {
        shape});
   router_.add({"/healthz", native_->health(), shape});
   router_.add({"/readyz", native_->ready(), shape});
+  if (config_.console) {
+    for (const char* prefix : {"/", "/console"}) {
+      router_.add(
+          {prefix, limits_->limit(console::handler(), console::error_page), console::error_page});
+    }
+  }
   if (config_.ontap) {
     ontap_backend_ = ontap::service_backend(service_.get());
     ontap_ = std::make_unique<ontap::FrontEnd>(ontap_backend_.get(), workers_.get());
@@ -147,7 +155,8 @@ Status Daemon::listen() {
   REWRAP_ASSIGN(server.tls, tls_files(config_));
   server.error_shape = router_.error_shape();
   server.on_exchange = [this](const HttpExchange& exchange) { on_exchange(exchange); };
-  REWRAP_ASSIGN(server_, HttpServer::start(std::move(server), router_.handler()));
+  HttpHandler handler = refuse_cross_site(router_.handler(), router_.error_shape());
+  REWRAP_ASSIGN(server_, HttpServer::start(std::move(server), std::move(handler)));
   serving_ = server_.get();
   for (const HttpListen& listen : server_->addresses()) {
     log_->info("listening",
