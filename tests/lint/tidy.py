@@ -25,7 +25,7 @@ import tempfile
 from repo_files import ROOT, repo_files
 
 CLANG_TIDY = "clang-tidy-14"
-GROUP_LEN = 60_000  # bytes of source text: more would save little, and leave a processor idle at the end
+GROUP_LEN = 120_000  # bytes of source text: more would save little, and leave a processor idle at the end
 # Constants, types, functions.
 NAMES = re.compile(rb"^(?!namespace )(?:\w[\w:<>,*& ]*[ *&])?(\w+)(?: = |\{| \{|\()", re.MULTILINE)
 
