@@ -66,6 +66,8 @@ Answer<Reply> list_quarantine(Call& call);
 Answer<Reply> list_deks(Call& call);
 Answer<Reply> generate_deks(Call& call);
 Answer<Reply> get_dek(Call& call);
+Answer<Reply> tag_admin_dek(Call& call);
+Answer<Reply> untag_admin_dek(Call& call);
 
 // job_handlers.cc
 Answer<Reply> start_rekey(Call& call);

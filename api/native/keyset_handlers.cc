@@ -112,4 +112,18 @@ Answer<Reply> get_dek(Call& call) {
   return Reply{200, dek_json({dek.id, dek.algorithm, dek.version, dek.dek_len, dek.created_at})};
 }
 
+Answer<Reply> tag_admin_dek(Call& call) {
+  REWRAP_ANSWER(const Uuid id, uuid_in(call, 1));
+  REWRAP_ANSWER([[maybe_unused]] const Done done,
+                call.service->keysets().tag_admin_deks(call.holes[0], {id}));
+  return Reply{201, {}};
+}
+
+Answer<Reply> untag_admin_dek(Call& call) {
+  REWRAP_ANSWER(const Uuid id, uuid_in(call, 1));
+  REWRAP_ANSWER([[maybe_unused]] const Done done,
+                call.service->keysets().untag_admin_deks(call.holes[0], {id}));
+  return Reply{};
+}
+
 }  // namespace rewrap::native

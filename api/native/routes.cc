@@ -97,6 +97,12 @@ constexpr std::array kRoutes = {
     configure("POST", "/keysets/{keyset}/deks", "generateDeks", "native.dek.generate",
               "Makes random DEKs, and gives their ids.", "Ids", generate_deks, kGenerateFields),
     read("/keysets/{keyset}/deks/{id}", "getDek", "One DEK without its wrap.", "Dek", get_dek),
+    configure("POST", "/keysets/{keyset}/deks_in_admin/{id}", "tagAdminDek", "native.admin_dek.tag",
+              "Says that a DEK of the admin keyset belongs to this keyset, which is not rekeyed "
+              "until the DEK has left the admin keyset.",
+              "Nothing", tag_admin_dek),
+    configure("DELETE", "/keysets/{keyset}/deks_in_admin/{id}", "untagAdminDek",
+              "native.admin_dek.untag", "Takes that back.", "Nothing", untag_admin_dek),
 
     job("/keysets/{keyset}/rekey", "startRekey", "native.rekey",
         "Moves every DEK to a new KEK; a rekey under way is given instead.", 202, start_rekey,

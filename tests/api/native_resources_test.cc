@@ -232,8 +232,14 @@ TEST_F(NativeThreads, DeksOfAKeysetThatSitInTheAdminKeyset) {
   const std::string body = R"({"name":"svm","root":)" + quoted(root_uri_) + "}";
   ASSERT_EQ(post("/v1/keysets", body).status, 201);
   EXPECT_EQ(get(kKeyset).at("is_admin"), "true");
-  ok_value(service_->keysets().tag_admin_deks("svm", {ids_.front()}));
+  const std::string path = "/v1/keysets/svm/deks_in_admin/" + format_uuid(ids_.front());
+  EXPECT_EQ(post(path).status, 201);
   expect_refused(post("/v1/keysets/svm/rekey"), 409, "deks_in_admin_keyset");
+  expect_refused(post("/v1/keysets/svm/deks_in_admin/" + format_uuid(Uuid{})), 404, "no_such_key");
+  expect_refused(post(kKeyset + ("/deks_in_admin/" + format_uuid(ids_.front()))), 409,
+                 "admin_keyset");
+  EXPECT_EQ(ask("DELETE", path).status, 200);
+  EXPECT_EQ(post("/v1/keysets/svm/rekey").status, 202);
 }
 
 TEST_F(NativeThreads, WhoAsksAndWhere) {

@@ -13,6 +13,7 @@ class OpenApi(DaemonTest):
     def setUp(self):
         super().setUp()
         self.make_keyset("k", self.COUNT)
+        self.write_config('[ontap]\nadmin_keyset = "l"\n')
         self.running = self.daemon()
         self.document = self.running.get("/v1/openapi.json", account="")
 
@@ -79,6 +80,10 @@ class OpenApi(DaemonTest):
         rest = self.check("GET", "/v1/keysets/{keyset}/deks?from=" + page["next"], keyset="l")
         self.assertEqual([dek["id"] for dek in page["deks"] + rest["deks"]], ids)
         self.check("GET", "/v1/keysets/{keyset}/deks/{id}", keyset="l", id=ids[0])
+        in_admin = "/v1/keysets/{keyset}/deks_in_admin/{id}"
+        self.check("POST", in_admin, None, 201, keyset="k", id=ids[0])
+        self.check("POST", in_admin, None, 409, keyset="l", id=ids[0])
+        self.check("DELETE", in_admin, keyset="k", id=ids[0])
         self.check("GET", "/v1/keysets/{keyset}/quarantine", keyset="k")
         self.jobs()
         self.check("GET", "/v1/keysets/{keyset}/keys", keyset="k")

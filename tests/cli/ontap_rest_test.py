@@ -59,18 +59,6 @@ class Refusals(OntapTest):
         self.assertGreater(len(answer.json["error"]["message"]), 20)
         return answer
 
-    def admin_dek(self, svm_uuid):
-        """Puts a DEK of the SVM into the admin keyset; gives what takes it back."""
-        (dek_id,) = self.json("dek", "generate", "cluster", "--count", 1)["ids"]
-        ids = (uuid.UUID(dek_id).bytes, uuid.UUID(svm_uuid).bytes)
-
-        def run(statement):
-            with contextlib.closing(sqlite3.connect(self.store / "service.db", timeout=10)) as database, database:
-                database.execute(statement, ids)
-
-        run("INSERT INTO admin_deks(dek, keyset_uuid) VALUES(?, ?)")
-        return lambda: run("DELETE FROM admin_deks WHERE dek = ? AND keyset_uuid = ?")
-
     def test_the_five_codes(self):
         self.make_keyset("cluster")
         self.make_keyset("svm1")
@@ -81,9 +69,11 @@ class Refusals(OntapTest):
         self.check(daemon, path, 409, "65537559")
         self.assertEqual(daemon.ask("POST", "/v1/keysets/svm1/deks", {"count": 10}).status, 201)
 
-        take_back = self.admin_dek(daemon.get(path)["svm"]["uuid"])
+        (dek,) = daemon.ask("POST", "/v1/keysets/cluster/deks", {"count": 1}).json["ids"]
+        tag = f"/v1/keysets/svm1/deks_in_admin/{dek}"
+        self.assertEqual(daemon.ask("POST", tag).status, 201)
         self.check(daemon, path, 409, "65537547")
-        take_back()
+        self.assertEqual(daemon.ask("DELETE", tag).status, 200)
 
         self.assertEqual(daemon.ask("POST", "/v1/nodes", {"name": "node-2"}).status, 201)
         self.assertGreaterEqual(int(self.check(daemon, path, 503, "65537566").headers["Retry-After"]), 1)
