@@ -115,7 +115,7 @@ class MainJobTest(TokenCustodyTest):
     def test_a_stopped_rekey_goes_on(self):
         self.create()
         self.rewrap("dek", "generate", "disks", "--count", 4200)
-        running = self.start("--json", "rekey", "disks", "--rate", 4000)
+        running = self.start("--json", "rekey", "disks", "--rate", 1500)
         self.wait_until(lambda: self.is_mixed("disks") or not running.is_running(), "the rekey is in the middle")
         running.signal(2)
         self.assertEqual(running.finish(FAILED).json["state"], "stopped")
