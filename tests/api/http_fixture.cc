@@ -1,8 +1,10 @@
 // The server under test.
 #include "tests/api/http_fixture.h"
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 
 #include "api/http/tls_certificate.h"
 #include "tests/api/test_pki.h"
@@ -45,6 +47,14 @@ TestServer::TestServer(HttpHandler handler, const std::function<void(HttpServerC
     std::abort();
   }
   server_ = std::move(server).value();
+}
+
+bool eventually(const std::function<bool()>& condition) {
+  for (int i = 0; i < 2'000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
 }
 
 }  // namespace rewrap::test

@@ -38,6 +38,9 @@ class TestServer {
   std::unique_ptr<HttpServer> server_;
 };
 
+// eventually waits for what another thread is about to do: two seconds at most.
+bool eventually(const std::function<bool()>& condition);
+
 }  // namespace rewrap::test
 
 #endif  // REWRAP_TESTS_API_HTTP_FIXTURE_H_

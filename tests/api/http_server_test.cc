@@ -28,15 +28,6 @@ std::size_t num_descriptors() {
   return count;
 }
 
-// eventually waits for what another thread is about to do.
-bool eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 2'000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(milliseconds(1));
-  }
-  return false;
-}
-
 // Held keeps responders, for the test to call.
 class Held {
  public:
@@ -51,7 +42,7 @@ class Held {
     return responders_.size();
   }
   HttpRespond take() {
-    EXPECT_TRUE(eventually([this] { return count() > 0; }));
+    EXPECT_TRUE(test::eventually([this] { return count() > 0; }));
     const std::lock_guard lock(mutex_);
     HttpRespond respond = std::move(responders_.back());
     responders_.pop_back();
@@ -393,7 +384,7 @@ TEST(HttpServerTest, BoundsAllBodiesTogether) {
   HttpClient second = server.plain();
   first.send(post);
   second.send(post);
-  ASSERT_TRUE(eventually([&] { return held.count() == 2; }));
+  ASSERT_TRUE(test::eventually([&] { return held.count() == 2; }));
   HttpClient third = server.plain();
   third.send(post);
   const auto reply = third.read_reply();
@@ -403,7 +394,8 @@ TEST(HttpServerTest, BoundsAllBodiesTogether) {
   ASSERT_TRUE(second.read_reply());
   HttpClient fourth = server.plain();
   fourth.send(post);
-  ASSERT_TRUE(eventually([&] { return held.count() == 2; })) << "what was answered is free again";
+  ASSERT_TRUE(test::eventually([&] { return held.count() == 2; }))
+      << "what was answered is free again";
 }
 
 // ---- stop ----
@@ -420,7 +412,7 @@ TEST(HttpServerTest, StopsWhenTheRequestsInFlightAreAnswered) {
   std::thread stopper([&] { server->stop(milliseconds(5'000)); });
   EXPECT_TRUE(idle.is_closed());
   EXPECT_TRUE(fresh.is_closed());
-  EXPECT_TRUE(eventually([&] { return !HttpClient(port).connected(); }));
+  EXPECT_TRUE(test::eventually([&] { return !HttpClient(port).connected(); }));
   respond(text("done"));
   const auto reply = busy.read_reply();
   ASSERT_TRUE(reply) << busy.problem();
