@@ -95,7 +95,7 @@ class FusedGcm final : public Transform {
   Schedules* schedules_;  // in memory_
 };
 
-bool is_fused_side(const std::optional<WrapSide>& side) {
+bool is_gcm_side(const std::optional<WrapSide>& side) {
   return !side ||
          (side->algorithm == WrapAlgorithm::kGcm && side->kek->len() == aesni::kGcmKekLen &&
           side->gcm.aad_prefix.size() % aesni::kGcmBlockLen == 0);
@@ -104,7 +104,7 @@ bool is_fused_side(const std::optional<WrapSide>& side) {
 }  // namespace
 
 bool is_fused_gcm(const TransformSpec& spec) {
-  return is_dek_len(spec.key_len) && is_fused_side(spec.from) && is_fused_side(spec.to);
+  return is_dek_len(spec.key_len) && is_gcm_side(spec.from) && is_gcm_side(spec.to);
 }
 
 Result<std::unique_ptr<Transform>> make_fused_gcm(const aesni::GcmKernels& kernels,

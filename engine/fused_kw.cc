@@ -66,7 +66,7 @@ class FusedKw final : public Transform {
   aesni::KwState* state_;
 };
 
-bool is_fused_side(const std::optional<WrapSide>& side) {
+bool is_kw_side(const std::optional<WrapSide>& side) {
   return !side || side->algorithm == WrapAlgorithm::kKw || side->algorithm == WrapAlgorithm::kKwp;
 }
 
@@ -75,7 +75,7 @@ bool is_fused_side(const std::optional<WrapSide>& side) {
 bool is_fused_kw(const TransformSpec& spec) {
   const std::size_t semiblocks = spec.key_len / kSemiblockLen;
   return spec.key_len % kSemiblockLen == 0 && semiblocks >= aesni::kMinSemiblocks &&
-         semiblocks <= aesni::kMaxSemiblocks && is_fused_side(spec.from) && is_fused_side(spec.to);
+         semiblocks <= aesni::kMaxSemiblocks && is_kw_side(spec.from) && is_kw_side(spec.to);
 }
 
 Result<std::unique_ptr<Transform>> make_fused_kw(const aesni::KwKernel& kernel,

@@ -1,10 +1,7 @@
-// GMAC, SHA-256 and random numbers by OpenSSL.
+// GMAC and SHA-256 by OpenSSL.
 #include "engine/mac.h"
 
 #include <openssl/evp.h>
-#include <openssl/rand.h>
-
-#include <climits>
 
 namespace rewrap {
 
@@ -66,13 +63,6 @@ Result<Digest> sha256(ByteView message) {
     return Status(Errc::kInternal, "OpenSSL failed to compute SHA-256");
   }
   return digest;
-}
-
-Status random_bytes(ByteSpan out) {
-  if (out.size() > INT_MAX || RAND_priv_bytes(out.data(), static_cast<int>(out.size())) != 1) {
-    return Status(Errc::kInternal, "OpenSSL has no random numbers");
-  }
-  return {};
 }
 
 }  // namespace rewrap

@@ -48,10 +48,6 @@ class Mac {
 // sha256 hashes public bytes. Errors: kInternal.
 Result<Digest> sha256(ByteView message);
 
-// random_bytes fills `out` from the operating system's generator by way of OpenSSL; good for keys.
-// Errors: kInternal.
-Status random_bytes(ByteSpan out);
-
 }  // namespace rewrap
 
 #endif  // REWRAP_ENGINE_MAC_H_

@@ -5,9 +5,9 @@
 
 #include "engine/batched_gcm.h"
 #include "engine/in_token.h"
-#include "engine/mac.h"
 #include "engine/step_sliced.h"
 #include "engine/two_step.h"
+#include "hsm/random.h"
 
 namespace rewrap {
 namespace {

@@ -10,7 +10,7 @@ namespace {
 // the key): large enough that a call's fixed cost hardly counts
 // (half of it at 512 blocks, measured on SoftHSM). More is slower there: from 64 KiB on C_Decrypt
 // takes twice as long per block.
-constexpr std::size_t kLanes = 2048;
+constexpr std::size_t kTokenLanes = 2048;
 
 // Holder points, in whichever way, to what has the key.
 template <typename Holder>
@@ -19,7 +19,7 @@ class TokenEcb final : public EcbCipher {
   explicit TokenEcb(Holder key) : key_(std::move(key)) {}
   Status encrypt(ByteSpan blocks) override { return key_->ecb_encrypt(blocks); }
   Status decrypt(ByteSpan blocks) override { return key_->ecb_decrypt(blocks); }
-  [[nodiscard]] std::size_t preferred_lanes() const override { return kLanes; }
+  [[nodiscard]] std::size_t preferred_lanes() const override { return kTokenLanes; }
 
  private:
   Holder key_;

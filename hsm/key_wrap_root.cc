@@ -7,7 +7,7 @@
 namespace rewrap {
 namespace {
 
-constexpr std::size_t kSemiblockLen = 8;          // RFC 3394 adds one semiblock
+constexpr std::size_t kKeyWrapOverhead = 8;       // RFC 3394 adds one semiblock
 constexpr std::size_t kGcmOverhead = 12 + 16;     // the IV before the ciphertext, the tag behind it
 constexpr std::size_t kMinRsaBlobLen = 2048 / 8;  // one RSA block, whatever is inside
 constexpr std::size_t kMaxRsaBlobLen = 16384 / 8;  // larger keys than any token has
@@ -18,14 +18,12 @@ constexpr std::size_t kCanaryKeyLen = 32;          // any AES key would do
 // KEK.
 constexpr std::string_view kCanaryBinding = "rewrap canary v1";
 
-bool is_aes_key_len(std::size_t len) { return len == 16 || len == 24 || len == 32; }
-
 // can_hold_key sorts out blobs of impossible lengths before the root sees them: tokens have many
 // words for those, and not all of them say that the blob is to blame.
 bool can_hold_key(Mechanism mechanism, std::size_t blob_len) {
   switch (mechanism) {
     case Mechanism::kAesKeyWrap:
-      return is_aes_key_len(blob_len - kSemiblockLen);
+      return is_aes_key_len(blob_len - kKeyWrapOverhead);
     case Mechanism::kAesGcm:
       return is_aes_key_len(blob_len - kGcmOverhead);
     case Mechanism::kRsaOaep:

@@ -5,6 +5,8 @@
 
 namespace rewrap {
 
+bool is_uri_byte(char c) { return c > ' ' && c < 0x7f && c != '#'; }
+
 Result<std::string> percent_decode(std::string_view text) {
   const Status broken(Errc::kInvalidArgument, "a percent escape in the URI is broken",
                       "write % as %25");

@@ -32,6 +32,9 @@ const char* mechanism_name(Mechanism mechanism);
 // which Root::destroy then has to remove. Elsewhere the blob is all there is of a KEK.
 constexpr bool root_keeps_state(Mechanism mechanism) { return mechanism == Mechanism::kTokenKey; }
 
+// is_aes_key_len says whether a KEK may have `len` bytes.
+constexpr bool is_aes_key_len(std::size_t len) { return len == 16 || len == 24 || len == 32; }
+
 inline constexpr std::string_view kCounterField = ";counter=";
 
 struct Protector {

@@ -17,21 +17,6 @@ namespace {
 constexpr mode_t kKeyFileMode = 0600;
 constexpr mode_t kModeBits = 07777;
 
-// Descriptor closes a file descriptor when it goes.
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 // read_all reads the whole file into a buffer with room for one byte more than allowed, so that a
 // file which grew after fstat is noticed too.
 Result<SecretBuffer> read_all(int fd, std::size_t max_len) {

@@ -6,11 +6,6 @@
 #include "hsm/percent.h"
 
 namespace rewrap {
-namespace {
-
-bool is_uri_byte(char c) { return c > ' ' && c < 0x7f && c != '#'; }
-
-}  // namespace
 
 Result<std::vector<UriAttribute>> split_query(std::string_view query) {
   if (!std::all_of(query.begin(), query.end(), is_uri_byte)) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/make_transform.h"
+#include "hsm/random.h"
 
 namespace rewrap {
 namespace {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/make_transform.h"
+#include "hsm/random.h"
 #include "rekey/dek_wrap.h"
 #include "rekey/protect.h"
 

@@ -6,6 +6,7 @@
 
 #include "engine/base/codec.h"
 #include "engine/iv_source.h"
+#include "hsm/random.h"
 
 namespace rewrap {
 namespace {

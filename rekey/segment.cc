@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "engine/base/codec.h"
+#include "hsm/random.h"
 
 namespace rewrap {
 namespace {

@@ -1,24 +1,14 @@
 // Forwarding to the service.
 #include "api/element/service_backend.h"
 
+#include "api/front/service_accounts.h"
+
 namespace rewrap::element {
 namespace {
 
-class ServiceBackend : public Backend {
+class ServiceBackend : public ServiceAccounts<Backend> {
  public:
-  explicit ServiceBackend(Service* service) : service_(service) {}
-
-  Answer<Account> log_in(std::string_view name, ByteView password) override {
-    return service_->accounts().log_in(name, password);
-  }
-  Answer<Account> log_in_certificate(std::string_view common_name) override {
-    return service_->accounts().log_in_certificate(common_name);
-  }
-  bool is_allowed(Role role, Permission permission) override { return may(role, permission); }
-  Status audit(const AuditEvent& event) override {
-    AuditLog* log = service_->audit();
-    return log == nullptr ? Status() : log->append(event);
-  }
+  using ServiceAccounts::ServiceAccounts;
 
   Answer<Cluster> cluster() override { return service_->nodes().cluster(); }
   Answer<std::vector<Node>> nodes() override { return service_->nodes().list(); }
@@ -83,9 +73,6 @@ class ServiceBackend : public Backend {
   Answer<Done> remove_server(std::int64_t server_id, const Caller& caller) override {
     return service_->kmip().remove_server(server_id, caller);
   }
-
- private:
-  Service* service_;
 };
 
 }  // namespace

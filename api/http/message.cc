@@ -92,4 +92,11 @@ std::string_view http_reason(int status) {
   return "Status";
 }
 
+HttpResponse plain_error(int status) {
+  HttpResponse response;
+  response.status = status;
+  response.body = "{\"error\":\"" + std::string(http_reason(status)) + "\"}\n";
+  return response;
+}
+
 }  // namespace rewrap

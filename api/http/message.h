@@ -91,6 +91,9 @@ struct HttpResponse {
 // http_reason gives the words of RFC 9110 section 15 for a status, e.g. "Not Found".
 std::string_view http_reason(int status);
 
+// plain_error gives {"error":"..."} in these words.
+HttpResponse plain_error(int status);
+
 // same_header_name compares as RFC 9110 section 5.1 wants it: ASCII case does not count.
 bool same_header_name(std::string_view a, std::string_view b);
 

@@ -6,13 +6,6 @@
 
 namespace rewrap {
 
-HttpResponse plain_error(int status) {
-  HttpResponse response;
-  response.status = status;
-  response.body = "{\"error\":\"" + std::string(http_reason(status)) + "\"}\n";
-  return response;
-}
-
 void HttpRouter::add(HttpFront front) {
   const auto at = std::find_if(fronts_.begin(), fronts_.end(), [&](const HttpFront& other) {
     return other.prefix.size() < front.prefix.size();

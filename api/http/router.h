@@ -37,9 +37,6 @@ class HttpRouter {
   std::vector<HttpFront> fronts_;  // the longest prefix first
 };
 
-// plain_error gives {"error":"..."} in the words of RFC 9110.
-HttpResponse plain_error(int status);
-
 }  // namespace rewrap
 
 #endif  // REWRAP_API_HTTP_ROUTER_H_

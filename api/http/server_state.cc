@@ -21,12 +21,6 @@ std::string random_prefix() {
   return encode_hex(bytes) + "-";
 }
 
-HttpResponse plain_error(int status) {
-  HttpResponse response;
-  response.body.append("{\"error\":\"").append(http_reason(status)).append("\"}\n");
-  return response;
-}
-
 }  // namespace
 
 ConnectionSlot& ConnectionSlot::operator=(ConnectionSlot&& other) noexcept {

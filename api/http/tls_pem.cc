@@ -15,6 +15,7 @@
 
 #include "api/http/tls_certificate.h"
 #include "engine/base/bytes.h"
+#include "engine/base/files.h"
 #include "engine/base/secret_buffer.h"
 
 namespace rewrap {
@@ -24,20 +25,6 @@ constexpr int kMinSecurityBits = 112;  // RSA of 2,048 bits, P-256 has 128
 constexpr std::size_t kMaxCertificates = 1'000;
 
 using BioPtr = std::unique_ptr<BIO, decltype(&BIO_free)>;
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 // openssl_failure takes the newest error off OpenSSL's list, and empties the list.
 Status openssl_failure(Literal call, Literal message, Literal hint = "") {

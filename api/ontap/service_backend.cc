@@ -3,24 +3,14 @@
 
 #include <utility>
 
+#include "api/front/service_accounts.h"
+
 namespace rewrap::ontap {
 namespace {
 
-class ServiceBackend : public Backend {
+class ServiceBackend : public ServiceAccounts<Backend> {
  public:
-  explicit ServiceBackend(Service* service) : service_(service) {}
-
-  Answer<Account> log_in(std::string_view name, ByteView password) override {
-    return service_->accounts().log_in(name, password);
-  }
-  Answer<Account> log_in_certificate(std::string_view common_name) override {
-    return service_->accounts().log_in_certificate(common_name);
-  }
-  bool is_allowed(Role role, Permission permission) override { return may(role, permission); }
-  Status audit(const AuditEvent& event) override {
-    AuditLog* log = service_->audit();
-    return log == nullptr ? Status() : log->append(event);
-  }
+  using ServiceAccounts::ServiceAccounts;
 
   Answer<Cluster> cluster() override { return service_->nodes().cluster(); }
   Answer<std::vector<Node>> nodes() override { return service_->nodes().list(); }
@@ -85,9 +75,6 @@ class ServiceBackend : public Backend {
                    Jobs::Callback callback) override {
     service_->jobs().on_finished(uuid, deadline, std::move(callback));
   }
-
- private:
-  Service* service_;
 };
 
 }  // namespace

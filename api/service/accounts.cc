@@ -7,7 +7,7 @@
 #include <array>
 
 #include "api/service/context.h"
-#include "engine/mac.h"
+#include "hsm/random.h"
 #include "rekey/records.h"
 
 namespace rewrap {

@@ -5,6 +5,7 @@
 
 #include "engine/base/codec.h"
 #include "engine/mac.h"
+#include "hsm/random.h"
 
 namespace rewrap {
 namespace {

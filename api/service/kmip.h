@@ -10,10 +10,10 @@
 
 #include "api/service/answer.h"
 #include "api/service/jobs.h"
+#include "hsm/kmip/uri.h"
 
 namespace rewrap {
 
-inline constexpr std::uint16_t kKmipPort = 5696;
 inline constexpr std::size_t kMaxKmipHosts = 8;
 inline constexpr std::size_t kMaxPemLen = std::size_t{64} * 1024;
 

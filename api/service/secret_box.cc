@@ -9,14 +9,14 @@
 #include <array>
 
 #include "engine/base/codec.h"
-#include "engine/mac.h"
+#include "hsm/random.h"
 
 namespace rewrap {
 namespace {
 
 constexpr std::uint8_t kFormat = 1;
 constexpr std::size_t kIvLen = 12;
-constexpr std::size_t kGcmTagLen = 16;
+constexpr std::size_t kSealTagLen = 16;
 constexpr std::size_t kHeadLen = 1 + kIvLen;
 
 // The service key is no KEK of any keyset: no keyset has this context.
@@ -27,7 +27,7 @@ struct CipherFree {
 };
 using Cipher = std::unique_ptr<EVP_CIPHER_CTX, CipherFree>;
 
-Status openssl_failed() {
+Status gcm_failed() {
   return {Errc::kInternal, "OpenSSL's AES-GCM failed", "check the installation of OpenSSL"};
 }
 
@@ -85,7 +85,7 @@ Result<std::unique_ptr<SecretBox>> SecretBox::open(Root* root, const Protector& 
 Result<Bytes> SecretBox::seal(const SecretPlace& place, ByteView secret) const {
   if (secret.size() > kMaxSecretLen)
     return Status(Errc::kInvalidArgument, "a stored secret is at most 64 KiB long");
-  Bytes sealed(kHeadLen + secret.size() + kGcmTagLen);
+  Bytes sealed(kHeadLen + secret.size() + kSealTagLen);
   const ByteSpan out(sealed);
   sealed[0] = kFormat;
   const ByteSpan iv = out.subspan(1, kIvLen);
@@ -93,34 +93,34 @@ Result<Bytes> SecretBox::seal(const SecretPlace& place, ByteView secret) const {
   const Bytes aad = encode_place(place);
   const Cipher cipher = start(true, key_.expose_secret(), iv, aad);
   int len = 0;
-  const ByteSpan tag = out.last(kGcmTagLen);
+  const ByteSpan tag = out.last(kSealTagLen);
   const bool done = cipher != nullptr &&
                     update(cipher, out.subspan(kHeadLen, secret.size()), secret) &&
                     EVP_CipherFinal_ex(cipher.get(), tag.data(), &len) == 1 &&
                     EVP_CIPHER_CTX_ctrl(cipher.get(), EVP_CTRL_GCM_GET_TAG,
-                                        static_cast<int>(kGcmTagLen), tag.data()) == 1;
-  if (!done) return openssl_failed();
+                                        static_cast<int>(kSealTagLen), tag.data()) == 1;
+  if (!done) return gcm_failed();
   return sealed;
 }
 
 Result<SecretBuffer> SecretBox::unseal(const SecretPlace& place, ByteView sealed) const {
-  if (sealed.size() < kHeadLen + kGcmTagLen || sealed[0] != kFormat ||
-      sealed.size() > kHeadLen + kMaxSecretLen + kGcmTagLen) {
+  if (sealed.size() < kHeadLen + kSealTagLen || sealed[0] != kFormat ||
+      sealed.size() > kHeadLen + kMaxSecretLen + kSealTagLen) {
     return not_ours();
   }
-  const ByteView text = sealed.subspan(kHeadLen, sealed.size() - kHeadLen - kGcmTagLen);
-  std::array<std::uint8_t, kGcmTagLen> tag{};
-  copy_bytes(tag, sealed.last(kGcmTagLen));
+  const ByteView text = sealed.subspan(kHeadLen, sealed.size() - kHeadLen - kSealTagLen);
+  std::array<std::uint8_t, kSealTagLen> tag{};
+  copy_bytes(tag, sealed.last(kSealTagLen));
   // One byte more: also an empty secret is authenticated, and there is no buffer of no bytes.
   REWRAP_ASSIGN(SecretBuffer secret, SecretBuffer::create(text.size() + 1));
   const Bytes aad = encode_place(place);
   const Cipher cipher = start(false, key_.expose_secret(), sealed.subspan(1, kIvLen), aad);
   if (cipher == nullptr || !update(cipher, secret.expose_secret(), text) ||
-      EVP_CIPHER_CTX_ctrl(cipher.get(), EVP_CTRL_GCM_SET_TAG, static_cast<int>(kGcmTagLen),
+      EVP_CIPHER_CTX_ctrl(cipher.get(), EVP_CTRL_GCM_SET_TAG, static_cast<int>(kSealTagLen),
                           tag.data()) != 1) {
-    return openssl_failed();
+    return gcm_failed();
   }
-  std::array<std::uint8_t, kGcmTagLen> none{};
+  std::array<std::uint8_t, kSealTagLen> none{};
   int len = 0;
   if (EVP_CipherFinal_ex(cipher.get(), none.data(), &len) != 1) return not_ours();
   secret.shrink_to(text.size());
@@ -135,7 +135,7 @@ Result<SecretBuffer> SecretBox::derive(std::string_view purpose) const {
   const unsigned char* made =
       EVP_Q_mac(nullptr, "HMAC", nullptr, "SHA256", nullptr, key.data(), key.size(), name.data(),
                 name.size(), derived.expose_secret().data(), derived.size(), &len);
-  if (made == nullptr || len != derived.size()) return openssl_failed();
+  if (made == nullptr || len != derived.size()) return gcm_failed();
   return derived;
 }
 

@@ -1,13 +1,12 @@
 // Workloads and the steps through them.
 #include "bench/engine/workload.h"
+#include "hsm/random.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <optional>
 #include <utility>
 #include <vector>
-
-#include "engine/mac.h"
 
 namespace rewrap::bench {
 namespace {

@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "engine/implementation.h"
-#include "engine/mac.h"
+#include "hsm/random.h"
 #include "hsm/root.h"
 #include "rekey/keyset.h"
 #include "rekey/rekey.h"

@@ -30,6 +30,11 @@ inline ByteView as_bytes(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
+// as_text is the reverse.
+inline std::string_view as_text(ByteView bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
 // load_be64 and its kin read and write big-endian integers at any alignment.
 inline std::uint64_t load_be64(const std::uint8_t* p) {
   std::uint64_t v = 0;

@@ -1,4 +1,4 @@
-// Directory syncing.
+// Descriptors and directories.
 #include "engine/base/files.h"
 
 #include <fcntl.h>
@@ -8,14 +8,15 @@
 
 namespace rewrap {
 
+Descriptor::~Descriptor() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
 Status sync_directory(const std::string& directory) {
-  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return Status::from_errno(errno, "open", "a directory cannot be opened");
-  const int rc = fsync(fd);
-  const int error = errno;
-  ::close(fd);
-  if (rc == 0) return {};
-  return Status::from_errno(error, "fsync", "a directory cannot be made durable");
+  const Descriptor fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.get() < 0) return Status::from_errno(errno, "open", "a directory cannot be opened");
+  if (fsync(fd.get()) == 0) return {};
+  return Status::from_errno(errno, "fsync", "a directory cannot be made durable");
 }
 
 std::string parent_directory(const std::string& path) {

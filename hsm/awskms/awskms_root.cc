@@ -1,9 +1,6 @@
 // The AWS KMS root.
 #include "hsm/awskms/awskms_root.h"
 
-#include <openssl/err.h>
-#include <openssl/rand.h>
-
 #include <chrono>
 #include <functional>
 #include <utility>
@@ -11,6 +8,7 @@
 #include "hsm/awskms/client.h"
 #include "hsm/awskms/uri.h"
 #include "hsm/process_guard.h"
+#include "hsm/random.h"
 
 namespace rewrap {
 namespace {
@@ -19,13 +17,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxContextFieldsLen =
     1024;  // of the caller's, before it is written as hexadecimal
-constexpr std::size_t kMaxRandomLen = std::size_t{1} << 20;
 constexpr std::size_t kProbeKeyLen = 32;
 // Requests cost money and count against a quota: the probe measures over a few.
 constexpr auto kRateTime = std::chrono::milliseconds(200);
 constexpr int kMaxRateCalls = 20;
-
-bool is_kek_len(std::size_t len) { return len == 16 || len == 24 || len == 32; }
 
 Status bad_kek_len() { return {Errc::kInvalidArgument, "a KEK has 16, 24 or 32 bytes"}; }
 
@@ -41,20 +36,6 @@ Status damaged_blob() {
       Errc::kCorruption,
       "the KMS key is the right one, but the protector's blob does not open under it",
       "restore the protector from a copy of the store, and check encryption-context= in the URI"};
-}
-
-Status fill_random(ByteSpan out) {
-  if (out.size() > kMaxRandomLen)
-    return {Errc::kInvalidArgument, "more than 1 MiB of random bytes at once"};
-  if (out.empty() || RAND_priv_bytes(out.data(), static_cast<int>(out.size())) == 1) return {};
-  ERR_clear_error();
-  return {Errc::kUnavailable, "OpenSSL's random generator does not work"};
-}
-
-Result<SecretBuffer> random_key(std::size_t len) {
-  REWRAP_ASSIGN(SecretBuffer key, SecretBuffer::create(len));
-  REWRAP_TRY(fill_random(key.expose_secret()));
-  return key;
 }
 
 // measure repeats `once` for a while, up to the first failure.
@@ -90,7 +71,8 @@ class AwsKmsRoot final : public Root {
   // KMS's own generator would take a permission of its own, kms:GenerateRandom.
   Status random(ByteSpan out) override {
     REWRAP_TRY(guard_.check());
-    return fill_random(out);
+    REWRAP_TRY(check_random_len(out.size()));
+    return random_bytes(out);
   }
 
   Result<RootReport> probe() override;
@@ -125,7 +107,7 @@ Result<EncryptionContext> AwsKmsRoot::bind(ByteView context) const {
 }
 
 Result<ProtectedKek> AwsKmsRoot::create(std::size_t kek_len, ByteView context) {
-  if (!is_kek_len(kek_len)) return bad_kek_len();
+  if (!is_aes_key_len(kek_len)) return bad_kek_len();
   REWRAP_TRY(ready());
   ProtectedKek made;
   REWRAP_ASSIGN(made.kek, random_key(kek_len));
@@ -134,7 +116,7 @@ Result<ProtectedKek> AwsKmsRoot::create(std::size_t kek_len, ByteView context) {
 }
 
 Result<Protector> AwsKmsRoot::protect(const SecretBuffer& kek, ByteView context) {
-  if (!is_kek_len(kek.size())) return bad_kek_len();
+  if (!is_aes_key_len(kek.size())) return bad_kek_len();
   REWRAP_TRY(ready());
   REWRAP_ASSIGN(const EncryptionContext bound, bind(context));
   Protector made;
@@ -172,7 +154,7 @@ Result<SecretBuffer> AwsKmsRoot::open(const Protector& protector, ByteView conte
   if (code == Errc::kIntegrity || code == Errc::kConflict)
     return protector.key_ref == arn_ ? damaged_blob() : another_key();
   if (!kek.ok()) return kek.status();
-  if (!is_kek_len(kek->size())) return damaged_blob();
+  if (!is_aes_key_len(kek->size())) return damaged_blob();
   REWRAP_ASSIGN(const auto check, check_value(kek->expose_secret(), protector, context));
   if (secrets_equal(check, protector.check)) return kek;
   return Status(

@@ -32,7 +32,7 @@ Status not_a_kms() {
           "check endpoint= and proxy= in the URI: something else may answer there"};
 }
 
-Status another_key() {
+Status not_the_key_asked_for() {
   return {Errc::kRefused, "the KMS answered for another key than the one that was asked",
           "check endpoint= in the URI; nothing of the answer was used"};
 }
@@ -202,7 +202,7 @@ Result<KmsKey> KmsClient::describe_key() {
       metadata->text("CustomerMasterKeySpec").value_or("SYMMETRIC_DEFAULT"));
   key.origin = metadata->text("Origin").value_or("");
   if (!is_key_arn(key.arn, config_.region)) return not_a_kms();
-  if (!is_arn_of(key.arn, config_.key_id)) return another_key();
+  if (!is_arn_of(key.arn, config_.key_id)) return not_the_key_asked_for();
   return key;
 }
 
@@ -223,7 +223,7 @@ Result<Bytes> KmsClient::encrypt(const std::string& arn, ByteView plaintext,
   Bytes blob;
   if (!text.has_value() || !decode_base64(*text, &blob)) return not_a_kms();
   if (blob.empty() || blob.size() > kMaxBlobLen) return not_a_kms();
-  if (object->text("KeyId") != arn) return another_key();
+  if (object->text("KeyId") != arn) return not_the_key_asked_for();
   return blob;
 }
 
@@ -241,7 +241,7 @@ Result<SecretBuffer> KmsClient::decrypt(const std::string& arn, ByteView ciphert
                 call({"Decrypt", "TrentService.Decrypt"}, body.expose_secret()));
   const auto object = JsonObject::parse(answer.expose_secret());
   if (!object.has_value()) return not_a_kms();
-  if (object->text("KeyId") != arn) return another_key();
+  if (object->text("KeyId") != arn) return not_the_key_asked_for();
   auto text = object->secret("Plaintext");
   if (!text.ok() && text.status().code() == Errc::kNotFound) return not_a_kms();
   if (!text.ok()) return text.status();

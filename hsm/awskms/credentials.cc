@@ -15,10 +15,6 @@ constexpr std::size_t kMaxAccessKeyIdLen = 128;  // IAM API Reference, AccessKey
 constexpr std::size_t kMaxSecretLen = 256;       // 40 today
 constexpr std::size_t kMaxTokenLen = 8192;       // AWS names no limit; 1 to 2 KiB are usual
 
-std::string_view text_of(ByteView bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
 bool is_header_char(char c) { return c > ' ' && c < 0x7f; }
 
@@ -80,7 +76,7 @@ Result<SecretBuffer> copy_secret(std::string_view text) {
 }
 
 Result<SecretBuffer> copy_secret(const SecretBuffer& secret) {
-  return copy_secret(text_of(secret.expose_secret()));
+  return copy_secret(as_text(secret.expose_secret()));
 }
 
 }  // namespace
@@ -94,10 +90,10 @@ Status check_credentials(const AwsCredentials& credentials) {
   }
   const bool all_fit =
       fits(credentials.access_key_id, kMaxAccessKeyIdLen) &&
-      fits(text_of(credentials.secret_access_key.expose_secret()), kMaxSecretLen) &&
-      fits(text_of(credentials.session_token.expose_secret()), kMaxTokenLen) &&
+      fits(as_text(credentials.secret_access_key.expose_secret()), kMaxSecretLen) &&
+      fits(as_text(credentials.session_token.expose_secret()), kMaxTokenLen) &&
       fits(credentials.proxy_user, kMaxSecretLen) &&
-      fits(text_of(credentials.proxy_password.expose_secret()), kMaxSecretLen);
+      fits(as_text(credentials.proxy_password.expose_secret()), kMaxSecretLen);
   // The id goes before slashes and commas into the Authorization header.
   if (all_fit && credentials.access_key_id.find_first_of("/,:=") == std::string::npos) return {};
   return {Errc::kInvalidArgument,
@@ -106,7 +102,7 @@ Status check_credentials(const AwsCredentials& credentials) {
 }
 
 Result<AwsCredentials> parse_credentials(ByteView text, std::string_view profile) {
-  const Parts parts = find_parts(text_of(text), profile);
+  const Parts parts = find_parts(as_text(text), profile);
   if (!parts.has_section) {
     return Status(Errc::kNotFound, "the AWS credentials have no section of that profile's name",
                   "add [default] and the keys below it, or say profile=NAME");

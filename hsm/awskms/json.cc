@@ -125,10 +125,6 @@ class Reader {
   std::string_view rest_;
 };
 
-std::string_view text_of(ByteView bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 // unescape writes the string `raw` to `out`, which has room for raw.size() bytes, and gives its length;
 // none if it holds what is not ASCII.
 std::optional<std::size_t> unescape(std::string_view raw, char* out) {
@@ -158,7 +154,7 @@ std::optional<std::size_t> unescape(std::string_view raw, char* out) {
 }  // namespace
 
 std::optional<JsonObject> JsonObject::parse(ByteView text) {
-  Reader reader(text_of(text));
+  Reader reader(as_text(text));
   reader.skip_blanks();
   if (!reader.take("{")) return std::nullopt;
   const std::string_view members = reader.rest();
@@ -201,7 +197,7 @@ std::optional<std::string> JsonObject::text(std::string_view name) const {
   const auto raw = string(name);
   if (!raw.has_value()) return std::nullopt;
   std::string out(raw->size(), '\0');
-  const auto len = unescape(text_of(*raw), out.data());
+  const auto len = unescape(as_text(*raw), out.data());
   if (!len.has_value()) return std::nullopt;
   out.resize(*len);
   return out;
@@ -212,7 +208,7 @@ Result<SecretBuffer> JsonObject::secret(std::string_view name) const {
   const auto raw = string(name);
   if (!raw.has_value() || raw->empty()) return missing;
   REWRAP_ASSIGN(SecretBuffer out, SecretBuffer::create(raw->size()));
-  const auto len = unescape(text_of(*raw), reinterpret_cast<char*>(out.expose_secret().data()));
+  const auto len = unescape(as_text(*raw), reinterpret_cast<char*>(out.expose_secret().data()));
   if (!len.has_value()) return missing;
   out.shrink_to(*len);
   return out;

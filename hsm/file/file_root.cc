@@ -1,35 +1,18 @@
 // The development root: a key file and OpenSSL.
 #include "hsm/file/file_root.h"
 
-#include <openssl/err.h>
-#include <openssl/rand.h>
-
 #include <chrono>
 #include <utility>
 
 #include "hsm/file/aes_key_wrap.h"
 #include "hsm/key_wrap_root.h"
+#include "hsm/random.h"
 #include "hsm/secret_file.h"
 
 namespace rewrap {
 namespace {
 
-constexpr std::size_t kMaxRandomLen = std::size_t{1} << 20;
 constexpr auto kProbeTime = std::chrono::milliseconds(200);
-
-Status fill_random(ByteSpan out) {
-  if (out.size() > kMaxRandomLen)
-    return {Errc::kInvalidArgument, "more than 1 MiB of random bytes at once"};
-  if (out.empty() || RAND_priv_bytes(out.data(), static_cast<int>(out.size())) == 1) return {};
-  ERR_clear_error();
-  return {Errc::kUnavailable, "OpenSSL's random generator does not work"};
-}
-
-Result<SecretBuffer> random_key(std::size_t len) {
-  REWRAP_ASSIGN(SecretBuffer key, SecretBuffer::create(len));
-  REWRAP_TRY(fill_random(key.expose_secret()));
-  return key;
-}
 
 // fingerprint names the key without telling it: a check value over a protector that never exists
 // otherwise.
@@ -52,7 +35,8 @@ class FileRoot final : public KeyWrapRoot {
 
   Status random(ByteSpan out) override {
     REWRAP_TRY(check_process());
-    return fill_random(out);
+    REWRAP_TRY(check_random_len(out.size()));
+    return random_bytes(out);
   }
 
   Result<RootReport> probe() override;

@@ -9,7 +9,7 @@
 namespace rewrap {
 namespace {
 
-constexpr std::size_t kMaxKeyLen = 32;
+constexpr std::size_t kMaxKekLen = 32;
 
 Status only_value() { return {Errc::kUnsupported, "a key from a file is used by its value"}; }
 
@@ -38,7 +38,7 @@ class FileWrappingKey final : public WrappingKey {
 
 Result<std::unique_ptr<WrappingKey>> open_file_wrapping_key(const std::string& uri) {
   REWRAP_ASSIGN(const std::string path, path_of_file_uri(uri));
-  REWRAP_ASSIGN(SecretBuffer key, read_key_file(path, kMaxKeyLen));
+  REWRAP_ASSIGN(SecretBuffer key, read_key_file(path, kMaxKekLen));
   if (key.size() != 16 && key.size() != 24 && key.size() != 32) {
     return Status(Errc::kInvalidArgument, "a wrapping key file holds 16, 24 or 32 raw bytes");
   }

@@ -13,10 +13,9 @@
 #include "engine/base/status.h"
 #include "hsm/kmip/messages.h"
 #include "hsm/kmip/tls.h"
+#include "hsm/kmip/uri.h"
 
 namespace rewrap {
-
-inline constexpr std::uint16_t kKmipPort = 5696;
 
 // KmipEndpoint is where a server is, and how to be known to it.
 struct KmipEndpoint {

@@ -1,9 +1,6 @@
 // The root key of a KMIP server, in use.
 #include "hsm/kmip/kmip_root.h"
 
-#include <openssl/err.h>
-#include <openssl/rand.h>
-
 #include <string_view>
 #include <utility>
 
@@ -11,21 +8,10 @@
 #include "hsm/key_wrap_root.h"
 #include "hsm/kmip/probe.h"
 #include "hsm/kmip/root_key.h"
+#include "hsm/random.h"
 
 namespace rewrap {
 namespace {
-
-constexpr std::size_t kMaxRandomLen = std::size_t{1} << 20;
-
-// fill_random: KMIP 1.2 has RNG Retrieve, which few servers offer; what makes KEKs must not depend on
-// the server met.
-Status fill_random(ByteSpan out) {
-  if (out.size() > kMaxRandomLen)
-    return {Errc::kInvalidArgument, "more than 1 MiB of random bytes at once"};
-  if (out.empty() || RAND_priv_bytes(out.data(), static_cast<int>(out.size())) == 1) return {};
-  ERR_clear_error();
-  return {Errc::kUnavailable, "OpenSSL's random generator does not work"};
-}
 
 class KmipRoot final : public KeyWrapRoot {
  public:
@@ -46,7 +32,8 @@ class KmipRoot final : public KeyWrapRoot {
 
   Status random(ByteSpan out) override {
     REWRAP_TRY(check_process());
-    return fill_random(out);
+    REWRAP_TRY(check_random_len(out.size()));
+    return random_bytes(out);
   }
 
   Result<RootReport> probe() override {
@@ -61,8 +48,9 @@ class KmipRoot final : public KeyWrapRoot {
   [[nodiscard]] Mechanism mechanism() const override { return Mechanism::kAesKeyWrap; }
 
   Result<Bytes> seal_new_key(std::size_t len, ByteView binding) override {
-    REWRAP_ASSIGN(SecretBuffer key, SecretBuffer::create(len));
-    REWRAP_TRY(fill_random(key.expose_secret()));
+    // KMIP 1.2 has RNG Retrieve, which few servers offer; what makes KEKs must not depend on the
+    // server met.
+    REWRAP_ASSIGN(const SecretBuffer key, random_key(len));
     return seal_key(key, binding);
   }
 
@@ -126,7 +114,8 @@ class KmipProviderRoot final : public Root {
 
   Status random(ByteSpan out) override {
     REWRAP_TRY(guard_.check());
-    return fill_random(out);
+    REWRAP_TRY(check_random_len(out.size()));
+    return random_bytes(out);
   }
 
   Result<RootReport> probe() override {
@@ -161,7 +150,7 @@ class KmipProviderRoot final : public Root {
   Result<std::string> next_name() {
     if (!key_name_.empty()) return "rewrap-" + std::exchange(key_name_, {});
     DekId random_name{};
-    REWRAP_TRY(fill_random(random_name));
+    REWRAP_TRY(random_bytes(random_name));
     return "rewrap-" + encode_hex(random_name);
   }
 

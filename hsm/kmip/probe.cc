@@ -1,9 +1,6 @@
 // A root key's whole life, once, with a key of no worth.
 #include "hsm/kmip/probe.h"
 
-#include <openssl/err.h>
-#include <openssl/rand.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -11,12 +8,13 @@
 #include <utility>
 
 #include "hsm/file/aes_key_wrap.h"
+#include "hsm/random.h"
 
 namespace rewrap {
 namespace {
 
 constexpr auto kRateTime = std::chrono::milliseconds(100);
-constexpr int kMaxLocated = 2;
+constexpr int kMaxNamed = 2;
 
 Capability capability_of(const char* name, const Status& status) {
   return {.name = name, .works = status.ok(), .detail = status.ok() ? "" : status.describe()};
@@ -24,10 +22,7 @@ Capability capability_of(const char* name, const Status& status) {
 
 Result<std::string> throwaway_name() {
   std::array<std::uint8_t, 8> random{};
-  if (RAND_bytes(random.data(), static_cast<int>(random.size())) != 1) {
-    ERR_clear_error();
-    return Status(Errc::kUnavailable, "OpenSSL's random generator does not work");
-  }
+  REWRAP_TRY(random_bytes(random));
   return "rewrap-probe-" + encode_hex(random);
 }
 
@@ -61,7 +56,7 @@ Capability versions_line(KmipClient& client) {
 
 // find_one makes sure that Locate finds this key by its name, and no other.
 Status find_one(KmipClient& client, const std::string& name, const std::string& id) {
-  REWRAP_ASSIGN(const auto found, client.locate(name, kMaxLocated));
+  REWRAP_ASSIGN(const auto found, client.locate(name, kMaxNamed));
   if (found == std::vector<std::string>{id}) return {};
   return {Errc::kUnsupported, "the server does not find the key by its name"};
 }

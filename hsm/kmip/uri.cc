@@ -26,11 +26,11 @@ bool read_number(std::string_view text, unsigned min, unsigned max, unsigned* ou
   return read.ec == std::errc() && read.ptr == end && *out >= min && *out <= max;
 }
 
-bool is_printable(char c) { return static_cast<unsigned char>(c) >= ' ' && c != 0x7f; }
+bool is_name_char(char c) { return static_cast<unsigned char>(c) >= ' ' && c != 0x7f; }
 
 Status read_name(std::string_view value, KmipUri* out) {
   out->name = value;
-  if (value.size() <= kMaxKmipNameLen && std::all_of(value.begin(), value.end(), is_printable))
+  if (value.size() <= kMaxKmipNameLen && std::all_of(value.begin(), value.end(), is_name_char))
     return {};
   return {Errc::kInvalidArgument, "name= is not a key's name",
           "use up to 255 bytes, without control characters"};
@@ -155,8 +155,6 @@ Status check_whole(const KmipUri& uri) {
   }
   return {};
 }
-
-bool is_uri_byte(char c) { return c > ' ' && c < 0x7f && c != '#'; }
 
 }  // namespace
 

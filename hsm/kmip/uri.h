@@ -10,10 +10,12 @@
 
 namespace rewrap {
 
+inline constexpr std::uint16_t kKmipPort = 5696;  // as registered with IANA
+
 // KmipUri holds what the URI names. Of name and id at most one is there.
 struct KmipUri {
   std::string host;  // without the brackets of an IPv6 address
-  std::uint16_t port = 5696;
+  std::uint16_t port = kKmipPort;
   std::string name;  // the root key's Name; empty: not given
   std::string id;    // its Unique Identifier; empty: not given
   std::string ca_file;

@@ -1,20 +1,17 @@
 // Sealing and opening keys in each of the three ways.
 #include "hsm/pkcs11/guard_key.h"
 
-#include <openssl/err.h>
-#include <openssl/rand.h>
-
 #include <algorithm>
 #include <array>
 #include <utility>
 
 #include "hsm/pkcs11/cipher.h"
 #include "hsm/pkcs11/error.h"
+#include "hsm/random.h"
 
 namespace rewrap {
 namespace {
 
-constexpr std::size_t kMaxRandomLen = std::size_t{1} << 20;
 constexpr std::array<std::uint8_t, 3> kPublicExponent = {1, 0, 1};  // 65537
 constexpr std::size_t kMaxBlockLen = 2048;  // an RSA-16384 block; more than any AES key needs
 
@@ -31,10 +28,7 @@ Result<Bytes> wrap_and_destroy(Session& session, const GuardKey& guard, SessionO
 Result<Bytes> gcm_seal(Session& session, const GuardKey& guard, const SecretBuffer& key,
                        ByteView aad) {
   std::array<std::uint8_t, kGcmIvLen> iv{};
-  if (RAND_bytes(iv.data(), static_cast<int>(iv.size())) != 1) {
-    ERR_clear_error();
-    return Status(Errc::kUnavailable, "OpenSSL's random generator does not work");
-  }
+  REWRAP_TRY(random_bytes(iv));
   REWRAP_ASSIGN(const Bytes sealed, encrypt(session, CipherMechanism::gcm(iv, aad), guard.handle,
                                             key.expose_secret(), kMaxBlockLen));
   // Some tokens, most of all in FIPS mode, ignore the IV that they are given and put their own in
@@ -137,8 +131,7 @@ Status discard(Session& session, const GuardKey& made, const Status& why) {
 }
 
 Status fill_random(Session& session, ByteSpan out) {
-  if (out.size() > kMaxRandomLen)
-    return {Errc::kInvalidArgument, "more than 1 MiB of random bytes at once"};
+  REWRAP_TRY(check_random_len(out.size()));
   if (out.empty()) return {};
   return check(session.api().C_GenerateRandom(session.handle(), out.data(), out.size()),
                "C_GenerateRandom", "the token gives no random bytes");

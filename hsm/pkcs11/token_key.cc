@@ -15,8 +15,6 @@ constexpr std::string_view kIdField = ";id=";
 constexpr std::string_view kLabelField = ";label=";
 constexpr std::size_t kSemiblockLen = 8;
 
-bool is_aes_key_len(std::size_t len) { return len == 16 || len == 24 || len == 32; }
-
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "hsm/random.h"
 #include "hsm/tpm2/error.h"
 #include "hsm/tpm2/esys_ptr.h"
 
@@ -72,8 +73,7 @@ Tpm::~Tpm() {
 
 Status Tpm::random(ByteSpan out) {
   const bool any = !out.empty();
-  if (out.size() > kMaxTpmRandomLen)
-    return {Errc::kInvalidArgument, "more than 1 MiB of random bytes at once"};
+  REWRAP_TRY(check_random_len(out.size()));
   while (!out.empty()) {
     const std::size_t want = std::min(out.size(), kMaxRandomPerCall);
     EsysPtr<TPM2B_DIGEST> bytes;

@@ -114,7 +114,6 @@ class Wiped {
   T value_{};
 };
 
-inline constexpr std::size_t kMaxTpmRandomLen = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxTpmPinLen = 32;  // an auth value is no longer than SHA-256
 
 }  // namespace rewrap

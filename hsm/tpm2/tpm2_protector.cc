@@ -26,7 +26,7 @@ Result<SealedBlob> terms_now(Tpm& tpm, const Parent& parent, const Tpm2Uri& uri)
 
 Result<Protector> make_protector(const std::string& uri, const SealedBlob& blob, ByteView kek,
                                  ByteView context) {
-  if (!is_kek_len(kek.size()))
+  if (!is_aes_key_len(kek.size()))
     return Status(Errc::kInvalidArgument, "a KEK has 16, 24 or 32 bytes");
   Protector protector;
   protector.root_uri = uri;

@@ -29,8 +29,6 @@ Result<Protector> make_protector(const std::string& uri, const SealedBlob& blob,
 //         kCorruption   the blob is damaged
 Result<SealedBlob> sealed_blob_of(const Protector& protector);
 
-constexpr bool is_kek_len(std::size_t len) { return len == 16 || len == 24 || len == 32; }
-
 }  // namespace rewrap
 
 #endif  // REWRAP_HSM_TPM2_TPM2_PROTECTOR_H_

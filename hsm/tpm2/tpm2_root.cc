@@ -1,8 +1,6 @@
 // The TPM 2.0 root.
 #include "hsm/tpm2/tpm2_root.h"
 
-#include <openssl/err.h>
-#include <openssl/rand.h>
 #include <tss2/tss2_esys.h>
 
 #include <array>
@@ -11,6 +9,7 @@
 #include <utility>
 
 #include "hsm/process_guard.h"
+#include "hsm/random.h"
 #include "hsm/tpm2/counter.h"
 #include "hsm/tpm2/error.h"
 #include "hsm/tpm2/seal.h"
@@ -34,14 +33,10 @@ struct Connection {
 // KEK from what the TPM sends.
 Result<SecretBuffer> random_kek(Tpm& tpm, std::size_t len) {
   REWRAP_ASSIGN(SecretBuffer kek, SecretBuffer::create(len));
-  REWRAP_ASSIGN(SecretBuffer host, SecretBuffer::create(len));
+  REWRAP_ASSIGN(const SecretBuffer host, random_key(len));
   const ByteSpan out = kek.expose_secret();
-  const ByteSpan from_host = host.expose_secret();
+  const ByteView from_host = host.expose_secret();
   REWRAP_TRY(tpm.random(out));
-  if (RAND_priv_bytes(from_host.data(), static_cast<int>(from_host.size())) != 1) {
-    ERR_clear_error();
-    return Status(Errc::kUnavailable, "OpenSSL's random generator does not work");
-  }
   for (std::size_t i = 0; i < len; ++i) out[i] = static_cast<std::uint8_t>(out[i] ^ from_host[i]);
   return kek;
 }
@@ -237,7 +232,8 @@ Result<Protector> Tpm2Root::seal_kek(Connection& to, const SecretBuffer& kek, By
 }
 
 Result<ProtectedKek> Tpm2Root::create(std::size_t kek_len, ByteView context) {
-  if (!is_kek_len(kek_len)) return Status(Errc::kInvalidArgument, "a KEK has 16, 24 or 32 bytes");
+  if (!is_aes_key_len(kek_len))
+    return Status(Errc::kInvalidArgument, "a KEK has 16, 24 or 32 bytes");
   REWRAP_ASSIGN(Connection to, connect());
   ProtectedKek made;
   REWRAP_ASSIGN(made.kek, random_kek(*to.tpm, kek_len));
@@ -246,7 +242,7 @@ Result<ProtectedKek> Tpm2Root::create(std::size_t kek_len, ByteView context) {
 }
 
 Result<Protector> Tpm2Root::protect(const SecretBuffer& kek, ByteView context) {
-  if (!is_kek_len(kek.size()))
+  if (!is_aes_key_len(kek.size()))
     return Status(Errc::kInvalidArgument, "a KEK has 16, 24 or 32 bytes");
   REWRAP_ASSIGN(Connection to, connect());
   return seal_kek(to, kek, context);
@@ -261,7 +257,7 @@ Result<SecretBuffer> Tpm2Root::open(const Protector& protector, ByteView context
   REWRAP_ASSIGN(const SecretBuffer pin, read_tpm_pin(parsed_));
   REWRAP_ASSIGN(SecretBuffer kek, unseal_kek(from, blob, pin));
   REWRAP_ASSIGN(const auto check, check_value(kek.expose_secret(), protector, context));
-  if (is_kek_len(kek.size()) && secrets_equal(check, protector.check)) return kek;
+  if (is_aes_key_len(kek.size()) && secrets_equal(check, protector.check)) return kek;
   return Status(
       Errc::kCorruption, "the protector does not belong here: its check value is wrong",
       "restore the protector from a copy of the store; it may have been exchanged with another");

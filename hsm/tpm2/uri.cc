@@ -134,8 +134,6 @@ Status read_attribute(std::string_view text, std::vector<std::string_view>* seen
   return known->read(value, out);
 }
 
-bool is_uri_byte(char c) { return c > ' ' && c < 0x7f && c != '#'; }
-
 }  // namespace
 
 Result<Tpm2Uri> parse_tpm2_uri(const std::string& uri) {

@@ -1,11 +1,10 @@
 // The counting root.
 #include "tests/rekey/counting_root.h"
+#include "hsm/random.h"
 
 #include <algorithm>
 #include <memory>
 #include <utility>
-
-#include "engine/mac.h"
 
 namespace rewrap::test {
 namespace {

@@ -1,5 +1,6 @@
 // The fixture of the rekey tests.
 #include "tests/rekey/fixture.h"
+#include "hsm/random.h"
 
 #include <cstdlib>
 #include <filesystem>

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <set>
 
+#include "hsm/random.h"
 #include "rekey/dek_wrap.h"
 #include "rekey/import.h"
 #include "rekey/jsonl.h"

@@ -1,7 +1,6 @@
 // The software root.
 #include "tests/rekey/software_root.h"
-
-#include "engine/mac.h"
+#include "hsm/random.h"
 
 namespace rewrap::test {
 namespace {

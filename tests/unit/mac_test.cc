@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "hsm/random.h"
 #include "tests/hsm/expect_code.h"
 #include "tests/unit/test_keys.h"
 

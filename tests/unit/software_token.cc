@@ -1,7 +1,7 @@
 // The software token: EVP behind the interface of hsm/token_kek.h.
 #include "tests/unit/software_token.h"
 
-#include "engine/mac.h"
+#include "hsm/random.h"
 #include "tests/unit/openssl_reference.h"
 #include "tests/unit/test_keys.h"
 

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "engine/mac.h"
+#include "hsm/random.h"
 #include "tools/rewrap/cli.h"
 
 namespace rewrap {
