@@ -1,17 +1,21 @@
 #!/usr/bin/python3
 # Runs clang-tidy 14 on every .cc below the given folders, in parallel, and remembers which are clean.
-"""Usage: tidy.py BUILD_DIR FOLDER...    for example: tidy.py build/dev engine hsm rekey tools
+"""Usage: tidy.py [--deep] BUILD_DIR FOLDER...    for example: tidy.py build/dev engine hsm rekey tools
        tidy.py --self-test
+
+  --deep   the analyzer follows three times as many paths through a function, and takes three times as long
 
 BUILD_DIR holds compile_commands.json and the memory, lint-tidy/. A file is clean for as long as it, every header of
 the checkout, .clang-tidy, its compile command and clang-tidy stay the same. Ends with 1 on any finding.
 
 Most of clang-tidy's time goes into headers, so files that are compiled alike are read one behind the other, as one
-file. (Not by #include: some checks and warnings look into the main file only.) A group that is not clean, be it for two
-of its files that give two things the same name, is checked again file by file: findings are those of the files alone."""
+file, with the definitions and include paths of all of them. (Not by #include: some checks and warnings look into the
+main file only.) A group that is not clean, be it for two
+of its files that give two things the same name, is checked again in halves: findings are those of the files alone."""
 
 import concurrent.futures
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -25,9 +29,16 @@ import tempfile
 from repo_files import ROOT, repo_files
 
 CLANG_TIDY = "clang-tidy-14"
+# Clang's own budgets for a function are 75,000 states ("shallow") and 225,000. A few large functions use up any, and
+# would make up most of the time.
+OPTIONS = [f"--extra-arg={word}" for word in ("-Xclang", "-analyzer-config", "-Xclang", "max-nodes=75000")]
 GROUP_LEN = 120_000  # bytes of source text: more would save little, and leave a processor idle at the end
-# Constants, types, functions.
-NAMES = re.compile(rb"^(?!namespace )(?:\w[\w:<>,*& ]*[ *&])?(\w+)(?: = |\{| \{|\()", re.MULTILINE)
+# Classes; other types, constants and functions.
+NAMES = re.compile(
+    rb"^(?:(?:class|struct|enum|enum class) (\w+)|"
+    rb"(?!namespace |class |struct |enum |static_assert)(?:\w[\w:<>,*& ]*[ *&])?(\w+)(?: = |\{| \{|\())",
+    re.MULTILINE,
+)
 
 
 def output_of(command):
@@ -44,7 +55,7 @@ def digest_of(parts):
 
 def common_digest():
     """What the findings in every file depend on."""
-    parts = [output_of([CLANG_TIDY, "--version"]).encode()]
+    parts = [output_of([CLANG_TIDY, "--version"]).encode(), *(word.encode() for word in OPTIONS)]
     for path in [".clang-tidy"] + repo_files([".h"]):
         parts += [path.encode(), (ROOT / path).read_bytes()]
     return digest_of(parts)
@@ -58,10 +69,22 @@ class Source:
         self.full_path = os.path.normpath(os.path.join(self.directory, entry["file"]))
         self.path = os.path.relpath(os.path.realpath(self.full_path), ROOT)
         self.command = entry.get("command", "")
-        words = shlex.split(self.command)
-        output = words.index("-o") if "-o" in words else len(words)
-        # What it has in common with other files: neither its own name nor its object's.
-        self.options = [word for word in words[:output] + words[output + 2 :] if word not in ("-c", entry["file"])]
+        # Neither its own name nor its object's, nor what clang-tidy makes nothing of.
+        words = [word for word in shlex.split(self.command) if word not in ("-c", "-fPIC", "-fPIE", entry["file"])]
+        if "-o" in words:
+            del words[words.index("-o") : words.index("-o") + 2]
+        # What files that are read together may differ in: definitions and include paths, {name: words}.
+        self.added = {}
+        self.options = []
+        while words:
+            word = words.pop(0)
+            if word in ("-D", "-I", "-isystem"):
+                self.added[word + words[0]] = [word, words.pop(0)]
+            elif word.startswith(("-D", "-I")):
+                self.added[word.partition("=")[0]] = [word]
+            else:
+                self.options.append(word)
+
 
     def read(self):
         return (ROOT / self.path).read_bytes()
@@ -76,30 +99,40 @@ def sources_of(build_dir):
 
 def names_of(text):
     """What a file defines at the left margin, be it in an unnamed namespace: two files with the same stay apart."""
-    return set(NAMES.findall(text))
+    return {one or other for one, other in NAMES.findall(text)}
 
 
 def groups_of(sources):
-    """Lists of files of one folder that are compiled alike, the longest first: first fit by size and by names."""
+    """Lists of files of one layer that are compiled alike, the longest first: first fit by size and by names. Folder by
+    folder, as one folder's files have more headers in common."""
     bins = []
-    for source in sorted(sources, key=lambda source: -len(source.read())):
-        kind, text = (os.path.dirname(source.path), source.directory, *source.options), source.read()
+    for source in sorted(sources, key=lambda source: (os.path.dirname(source.path), -len(source.read()))):
+        kind, text = (source.path.partition("/")[0], source.directory, source.options), source.read()
         names = names_of(text)
-        for one in bins:
-            if one["kind"] == kind and one["len"] + len(text) <= GROUP_LEN and not one["names"] & names:
-                break
-        else:
-            one = {"kind": kind, "len": 0, "names": set(), "sources": []}
+
+        def has_room(one):
+            added = one["added"]
+            return (
+                one["kind"] == kind
+                and one["len"] + len(text) <= GROUP_LEN
+                and not one["names"] & names
+                and all(added.get(name, words) == words for name, words in source.added.items())
+            )
+
+        one = next(filter(has_room, bins), None)
+        if one is None:
+            one = {"kind": kind, "len": 0, "names": set(), "added": {}, "sources": []}
             bins.append(one)
         one["len"] += len(text)
         one["names"] |= names
+        one["added"] |= source.added
         one["sources"].append(source)
     return [one["sources"] for one in sorted(bins, key=lambda one: -one["len"])]
 
 
 def clang_tidy(build_dir, path):
     """True, "" when clean, else False and the findings."""
-    command = [CLANG_TIDY, "--quiet", "-p", str(build_dir), str(path)]
+    command = [CLANG_TIDY, "--quiet", *OPTIONS, "-p", str(build_dir), str(path)]
     done = subprocess.run(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", check=False
     )
@@ -124,7 +157,9 @@ def is_clean_together(group):
     with tempfile.TemporaryDirectory(prefix="rewrap-tidy-") as folder:
         together = with_settings_of(group[0], pathlib.Path(folder)) / "together.cc"
         together.write_bytes(b"".join(source.read() + b"\n" for source in group))
-        arguments = [*group[0].options, "-c", str(together)]
+        added = {name: words for source in group for name, words in source.added.items()}
+        # What has a name in one file may be a parameter in the next; the compiler itself tells of shadows in one.
+        arguments = [*group[0].options, *itertools.chain(*added.values()), "-Wno-shadow", "-c", str(together)]
         entry = {"directory": group[0].directory, "file": str(together), "arguments": arguments}
         (pathlib.Path(folder) / "compile_commands.json").write_text(json.dumps([entry]), encoding="utf-8")
         clean, text = clang_tidy(folder, together)
@@ -133,13 +168,15 @@ def is_clean_together(group):
 
 def findings_of(build_dir, group):
     """{path: findings} of the files of a group that are not clean."""
-    if len(group) > 1:
-        clean, first = is_clean_together(group)
-        if clean:
-            return {}
-        print(f"tidy: one by one: {' '.join(source.path for source in group)}: {first}", flush=True)
-    results = {source.path: clang_tidy(build_dir, source.full_path) for source in group}
-    return {path: text for path, (clean, text) in results.items() if not clean}
+    if len(group) == 1:
+        clean, text = clang_tidy(build_dir, group[0].full_path)
+        return {} if clean else {group[0].path: text}
+    clean, first = is_clean_together(group)
+    if clean:
+        return {}
+    print(f"tidy: in halves: {' '.join(source.path for source in group)}: {first}", flush=True)
+    half = len(group) // 2
+    return findings_of(build_dir, group[:half]) | findings_of(build_dir, group[half:])
 
 
 def check(build_dir, sources):
@@ -206,6 +243,9 @@ def main(arguments):
     if arguments == ["--self-test"]:
         self_test()
         return 0
+    if arguments[:1] == ["--deep"]:
+        OPTIONS.clear()
+        arguments = arguments[1:]
     if len(arguments) < 2 or arguments[0] in ("--help", "-h"):
         print(__doc__)
         return 2
