@@ -1,4 +1,4 @@
-# A target compiled in few pieces, of six files each: most of the time goes into headers. Tests always, the rest where
+# A target compiled in few pieces, of a dozen files each: most of the time goes into headers. Tests always, the rest where
 # REWRAP_UNITY_BUILD asks for it.
 
 # rewrap_unity(TARGET [EXCEPT FILE...]): the files after EXCEPT, which use a name of another one for something else, are
@@ -9,6 +9,6 @@ function(rewrap_unity target)
   if(CMAKE_CURRENT_SOURCE_DIR MATCHES "^${PROJECT_SOURCE_DIR}/tests/")
     set(unity ON)
   endif()
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ${unity} UNITY_BUILD_BATCH_SIZE 6)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${unity} UNITY_BUILD_BATCH_SIZE 12)
   set_source_files_properties(${arg_EXCEPT} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 endfunction()

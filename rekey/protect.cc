@@ -8,7 +8,8 @@
 namespace rewrap {
 namespace {
 
-Result<KekVersionRecord> read_version(Snapshot& snapshot, KeysetNumber keyset, KekVersion version) {
+Result<KekVersionRecord> read_usable_version(Snapshot& snapshot, KeysetNumber keyset,
+                                             KekVersion version) {
   REWRAP_ASSIGN(const ByteView stored, snapshot.kek_version(keyset, version));
   REWRAP_ASSIGN(KekVersionRecord record, decode_kek_version(stored));
   if (record.state != KekState::kUsable) {
@@ -127,7 +128,7 @@ Status check_counter_is_free(Snapshot& snapshot, const KeysetRecord* keyset, Key
 Status store_protectors(Transaction* transaction, KeysetNumber keyset,
                         const NewProtectors& protectors) {
   for (const auto& [version, made] : protectors) {
-    REWRAP_ASSIGN(KekVersionRecord record, read_version(*transaction, keyset, version));
+    REWRAP_ASSIGN(KekVersionRecord record, read_usable_version(*transaction, keyset, version));
     if (record.protectors.size() + made.size() > kMaxProtectors) {
       return {Errc::kExhausted, "a KEK version has as many protectors as it may (8)",
               "rewrap reprotect without --add drops the others"};
@@ -147,7 +148,8 @@ Result<std::set<std::string>> settle_protectors(Store* store, const KeysetRecord
   std::set<std::string> dropped;
   REWRAP_ASSIGN(auto transaction, store->begin());
   for (const auto& [version, made] : protectors) {
-    REWRAP_ASSIGN(KekVersionRecord record, read_version(*transaction, keyset.number, version));
+    REWRAP_ASSIGN(KekVersionRecord record,
+                  read_usable_version(*transaction, keyset.number, version));
     std::erase_if(record.protectors, [&, &made = made](const Protector& old) {
       const auto any = [&](auto&& holds) { return std::any_of(made.begin(), made.end(), holds); };
       if (any([&](const Protector& mine) { return is_same(old, mine); })) return false;

@@ -31,7 +31,7 @@ Status another_key() {
           "under a URI with the new key's ARN"};
 }
 
-Status damaged_blob() {
+Status damaged_ciphertext() {
   return {
       Errc::kCorruption,
       "the KMS key is the right one, but the protector's blob does not open under it",
@@ -152,9 +152,9 @@ Result<SecretBuffer> AwsKmsRoot::open(const Protector& protector, ByteView conte
   auto kek = client_.decrypt(arn_, protector.blob, bound);
   const Errc code = kek.status().code();
   if (code == Errc::kIntegrity || code == Errc::kConflict)
-    return protector.key_ref == arn_ ? damaged_blob() : another_key();
+    return protector.key_ref == arn_ ? damaged_ciphertext() : another_key();
   if (!kek.ok()) return kek.status();
-  if (!is_aes_key_len(kek->size())) return damaged_blob();
+  if (!is_aes_key_len(kek->size())) return damaged_ciphertext();
   REWRAP_ASSIGN(const auto check, check_value(kek->expose_secret(), protector, context));
   if (secrets_equal(check, protector.check)) return kek;
   return Status(

@@ -71,7 +71,6 @@ class FileRoot final : public KeyWrapRoot {
 };
 
 Result<RootReport> FileRoot::probe() {
-  using Clock = std::chrono::steady_clock;
   REWRAP_TRY(check_process());
   RootReport report;
   report.description = "a key file, for development only";
@@ -79,13 +78,14 @@ Result<RootReport> FileRoot::probe() {
   REWRAP_ASSIGN(const Bytes blob, seal_new_key(kFileRootKeyLen, {}));
   Capability unwraps{
       .name = "AES key wrap: unwrap", .works = true, .detail = "by OpenSSL on the host"};
-  const auto start = Clock::now();
+  const auto start = std::chrono::steady_clock::now();
   double num_done = 0;
-  while (unwraps.works && Clock::now() - start < kProbeTime) {
+  while (unwraps.works && std::chrono::steady_clock::now() - start < kProbeTime) {
     unwraps.works = try_key(blob, {}).ok();
     ++num_done;
   }
-  unwraps.per_second = num_done / std::chrono::duration<double>(Clock::now() - start).count();
+  unwraps.per_second =
+      num_done / std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.chosen = Mechanism::kAesKeyWrap;
   report.protectors.push_back(
       {.name = mechanism_name(Mechanism::kAesKeyWrap), .works = unwraps.works, .detail = {}});

@@ -10,8 +10,8 @@
 namespace rewrap::test {
 namespace {
 
-const std::string kOne = "/api/security/aws-kms/" + test_uuid_text(0x11);
-const std::string kRekey = kOne + "/rekey-internal";
+const std::string kConfigured = "/api/security/aws-kms/" + test_uuid_text(0x11);
+const std::string kRekey = kConfigured + "/rekey-internal";
 
 // What a client does with the answer to a POST.
 enum class Takes : std::uint8_t {

@@ -26,7 +26,7 @@ struct Special {
   std::vector<Operation> operations;
   const char* code;
 };
-struct Row {
+struct ReasonCode {
   Reason reason;
   const char* code;  // HTTP status, slash, ONTAP's code
   std::vector<Special> special = {};
@@ -35,7 +35,7 @@ struct Row {
 // Reasons of the other front ends, and what nobody foresaw, are "unexpected" here.
 const char* const kUnexpected = "500/262145";
 
-std::vector<Row> table() {
+std::vector<ReasonCode> table() {
   return {
       {Reason::kInvalidInput, "400/262185"},
       {Reason::kNothingToChange, "400/262190", {{{kModify}, "400/65537541"}}},
@@ -116,7 +116,7 @@ std::string shown(const ontap::Error& error) {
   return std::to_string(error.status) + "/" + std::to_string(error.code);
 }
 
-std::string expected(const Row& row, Operation operation) {
+std::string expected(const ReasonCode& row, Operation operation) {
   for (const Special& special : row.special) {
     const auto& these = special.operations;
     if (std::find(these.begin(), these.end(), operation) != these.end()) return special.code;
@@ -125,7 +125,7 @@ std::string expected(const Row& row, Operation operation) {
 }
 
 TEST(OntapErrors, EachReasonHasItsCodeInEachOperation) {
-  for (const Row& row : table()) {
+  for (const ReasonCode& row : table()) {
     for (const Operation operation :
          {kGet, kCreate, kModify, kDelete, kInternal, kExternal, kRestore, kJob}) {
       const ontap::Error error =
@@ -140,11 +140,11 @@ TEST(OntapErrors, EachReasonHasItsCodeInEachOperation) {
 }
 
 TEST(OntapErrors, NoReasonIsForgotten) {
-  const std::vector<Row> rows = table();
+  const std::vector<ReasonCode> rows = table();
   for (int value = 0; value < 256; ++value) {
     const auto reason = static_cast<Reason>(value);
     if (find_reason(reason_name(reason)) != reason) continue;  // not a reason at all
-    const auto is_it = [&](const Row& row) { return row.reason == reason; };
+    const auto is_it = [&](const ReasonCode& row) { return row.reason == reason; };
     EXPECT_EQ(std::count_if(rows.begin(), rows.end(), is_it), 1) << reason_name(reason);
   }
 }
