@@ -133,18 +133,17 @@ Status start_rekey(Store* store, KeysetRecord* keyset, Keyring* keyring,
 }
 
 // A rekey that was interrupted may have put DEKs aside before: they count, or its last run would
-// say "done" (R7).
+// say "done" (R7). Earlier rekeys only took DEKs of versions before the one that was current when
+// this one began, and a clock may have been set back since.
 Result<std::uint64_t> count_set_aside(Store* store, const KeysetRecord& keyset,
                                       KekVersion first_target) {
   REWRAP_ASSIGN(auto snapshot, store->snapshot());
-  REWRAP_ASSIGN(const ByteView stored, snapshot->kek_version(keyset.number, first_target));
-  REWRAP_ASSIGN(const KekVersionRecord target, decode_kek_version(stored));
   std::uint64_t count = 0;
   REWRAP_TRY(
       snapshot->for_each_quarantined(keyset.number, [&](const DekId&, ByteView value) -> Status {
         REWRAP_ASSIGN(const QuarantineRecord record, decode_quarantine(value));
         const bool ours =
-            record.reason == QuarantineReason::kRekey && record.since >= target.created_at;
+            record.reason == QuarantineReason::kRekey && record.version + 1 >= first_target;
         count += ours ? 1 : 0;
         return {};
       }));

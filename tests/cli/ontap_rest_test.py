@@ -153,6 +153,19 @@ class Trouble(OntapTest):
         kek = self.leave_kms(daemon, path, "svm1")
         self.assertEqual({line["id"]: unwrap_line(line, kek) for line in self.export_lines("svm1")}, deks)
 
+    def test_a_keyset_that_is_being_moved_to_another_key_is_not_rekeyed(self):
+        self.make_keyset("svm1", 10)
+        daemon = self.daemon()
+        path = self.configure(daemon, "svm1")
+        self.kms.fault(action="Encrypt", slow=3)
+        moving = daemon.ask("POST", f"{path}/rekey-external", {"key_id": self.kms.create_key()})
+        self.assertEqual(moving.status, 202, moving.text)
+        refused = daemon.ask("POST", f"{path}/rekey-internal")
+        self.assertEqual((refused.status, refused.json["error"]["code"]), (409, "65537610"), refused.text)
+        self.assertEqual(self.watch(daemon, moving.json["job"]["uuid"])["state"], "success")
+        again = daemon.ask("POST", f"{path}/rekey-internal?return_timeout=60")  # control
+        self.assertEqual(again.status, 201, again.text)
+
     def test_a_job_that_fails_says_so_in_every_field(self):
         self.make_keyset("svm1", 10)
         daemon = self.daemon()

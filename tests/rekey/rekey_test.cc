@@ -242,6 +242,40 @@ TEST_P(RekeyTest, R7AnInterruptedRekeyRemembersWhatItSetAside) {
   EXPECT_FALSE(second.complete());
 }
 
+TEST_P(RekeyTest, R7WhatWasSetAsideIsKnownWhateverTheClockSaid) {
+  const auto say_since = [&](KekVersion version, std::uint64_t since) {
+    const KeysetNumber number = census().keyset.number;
+    auto transaction = ok_value(store_->begin());
+    for (const QuarantinedDek& dek : ok_value(list_quarantine(store_.get(), kName))) {
+      QuarantineRecord record = dek.record;
+      if (record.version != version) continue;
+      record.since = since;
+      ASSERT_TRUE(transaction->put_quarantined(number, dek.id, encode(record)).ok());
+    }
+    ASSERT_TRUE(transaction->commit().ok());
+  };
+  add_damaged();
+  add_damaged();
+  ASSERT_EQ(rekey_all().quarantined, 2U);
+  say_since(1, now_seconds() + 1'000'000);
+  add_damaged();
+  generate(20 * kMaxSegmentDeks);
+  StopAfter after;
+  RekeyOptions options;
+  options.implementation = &implementation();
+  options.num_threads = 1;
+  options.max_deks_per_second = kOneSegmentPerGroup;
+  options.stop = &after.stop;
+  options.progress = after.progress(1);
+  const RekeyReport first = ok_value(rekey(store_.get(), kName, new_keyring().get(), options));
+  ASSERT_TRUE(first.stopped);
+  ASSERT_EQ(first.quarantined, 1U);
+  say_since(2, 1);
+  const RekeyReport second = rekey_all();
+  EXPECT_TRUE(second.resumed);
+  EXPECT_EQ(second.quarantined, 1U) << "that of version 2, not those of version 1";
+}
+
 TEST_P(RekeyTest, R7ADamagedDekWithoutAProvenIdKeepsItsSegmentAsItIs) {
   const std::vector<DekId> ids = generate(kMaxSegmentDeks - 1);
   add_damaged();  // fills segment 0
