@@ -11,7 +11,7 @@ from soft_daemon import PASSWORD, DaemonTest
 class SlowClients(DaemonTest):
     """REWRAP_SLOW_CLIENTS of them, a third of each kind."""
 
-    COUNT = int(os.environ.get("REWRAP_SLOW_CLIENTS", "999"))
+    COUNT = int(os.environ.get("REWRAP_SLOW_CLIENTS", "1002"))
 
     def setUp(self):
         super().setUp()
