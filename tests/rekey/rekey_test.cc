@@ -14,7 +14,33 @@
 namespace rewrap {
 namespace {
 
-using RekeyTest = AlgorithmFixture;
+// Ends a rekey once `num_deks` are done, as a signal would.
+struct StopAfter {
+  std::atomic<bool> stop{false};
+  ProgressFn progress(std::uint64_t num_deks) {
+    return [this, num_deks](const Progress& at) { stop = stop || at.done >= num_deks; };
+  }
+};
+
+// A rate low enough that groups are of one segment each.
+constexpr double kOneSegmentPerGroup = 20'000;
+
+class RekeyTest : public AlgorithmFixture {
+ protected:
+  // interrupted_rekey stops after its first commit.
+  RekeyReport interrupted_rekey() {
+    StopAfter after;
+    RekeyOptions options;
+    options.implementation = &implementation();
+    options.num_threads = 1;
+    options.max_deks_per_second = kOneSegmentPerGroup;
+    options.stop = &after.stop;
+    options.progress = after.progress(1);
+    const RekeyReport report = ok_value(rekey(store_.get(), kName, new_keyring().get(), options));
+    EXPECT_TRUE(report.stopped);
+    return report;
+  }
+};
 REWRAP_FOR_EACH_ALGORITHM(RekeyTest);
 
 TEST_P(RekeyTest, MovesEveryDekAndKeepsItsKey) {
@@ -83,17 +109,6 @@ TEST_P(RekeyTest, R1ControlAVersionWithoutProtectorCannotBeOpened) {
   const auto got = get_dek(store_.get(), kName, ids.front(), new_keyring().get());
   EXPECT_EQ(got.status().code(), Errc::kCorruption);
 }
-
-// Ends a rekey once `num_deks` are done, as a signal would.
-struct StopAfter {
-  std::atomic<bool> stop{false};
-  ProgressFn progress(std::uint64_t num_deks) {
-    return [this, num_deks](const Progress& at) { stop = stop || at.done >= num_deks; };
-  }
-};
-
-// A rate low enough that groups are of one segment each.
-constexpr double kOneSegmentPerGroup = 20'000;
 
 TEST_P(RekeyTest, R3NewDeksGoUnderTheNewVersionFromTheStart) {
   generate(20 * kMaxSegmentDeks);
@@ -226,16 +241,7 @@ TEST_P(RekeyTest, R7AGoodCopyReplacesAQuarantinedDek) {
 TEST_P(RekeyTest, R7AnInterruptedRekeyRemembersWhatItSetAside) {
   add_damaged();
   generate(20 * kMaxSegmentDeks);
-  StopAfter after;
-  RekeyOptions options;
-  options.implementation = &implementation();
-  options.num_threads = 1;
-  options.max_deks_per_second = kOneSegmentPerGroup;
-  options.stop = &after.stop;
-  options.progress = after.progress(1);
-  const RekeyReport first = ok_value(rekey(store_.get(), kName, new_keyring().get(), options));
-  ASSERT_TRUE(first.stopped);
-  ASSERT_EQ(first.quarantined, 1U);
+  ASSERT_EQ(interrupted_rekey().quarantined, 1U);
   const RekeyReport second = rekey_all();
   EXPECT_TRUE(second.resumed);
   EXPECT_EQ(second.quarantined, 1U) << "or the last run would say that all is well";
@@ -260,16 +266,7 @@ TEST_P(RekeyTest, R7WhatWasSetAsideIsKnownWhateverTheClockSaid) {
   say_since(1, now_seconds() + 1'000'000);
   add_damaged();
   generate(20 * kMaxSegmentDeks);
-  StopAfter after;
-  RekeyOptions options;
-  options.implementation = &implementation();
-  options.num_threads = 1;
-  options.max_deks_per_second = kOneSegmentPerGroup;
-  options.stop = &after.stop;
-  options.progress = after.progress(1);
-  const RekeyReport first = ok_value(rekey(store_.get(), kName, new_keyring().get(), options));
-  ASSERT_TRUE(first.stopped);
-  ASSERT_EQ(first.quarantined, 1U);
+  ASSERT_EQ(interrupted_rekey().quarantined, 1U);
   say_since(2, 1);
   const RekeyReport second = rekey_all();
   EXPECT_TRUE(second.resumed);
